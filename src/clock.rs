@@ -1,0 +1,190 @@
+//! Time: the only place that asks the operating system for it.
+//!
+//! Owns [`Timestamp`], the [`Clock`] that workers hold, and the spelling of durations (`"10s"`, `"30d"`).
+//! Pure code takes `now` as an argument; tests hold a [`ManualClock`].
+
+use serde::{Deserialize, Serialize};
+use std::{
+    fmt,
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// A moment, in milliseconds since 1970 UTC.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Reads a gateway's number: above 10^11 it is milliseconds, else seconds (`wawp-api.md` §3.5).
+    pub fn from_wire(number: i64) -> Self {
+        if number > 100_000_000_000 { Self(number) } else { Self(number.saturating_mul(1000)) }
+    }
+
+    /// Milliseconds since 1970.
+    pub fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl std::ops::Add<Duration> for Timestamp {
+    type Output = Self;
+    fn add(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl std::ops::Sub<Duration> for Timestamp {
+    type Output = Self;
+    fn sub(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(moment) => write!(f, "{moment:.3}"),
+            Err(_) => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What workers ask for the time.
+pub trait Clock: Send + Sync + 'static {
+    /// The wall clock. May step.
+    fn now(&self) -> Timestamp;
+    /// Time since some fixed moment of this process. Never steps.
+    fn elapsed(&self) -> Duration;
+}
+
+/// The machine's clock.
+#[derive(Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    /// Starts counting [`Clock::elapsed`] now.
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
+    pub fn new() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for the time")]
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+/// A clock that a test holds: it stands still until it is moved.
+#[derive(Debug, Default)]
+pub struct ManualClock {
+    wall: AtomicI64,
+    elapsed_millis: AtomicI64,
+}
+
+impl ManualClock {
+    /// A clock that shows `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self { wall: AtomicI64::new(now.0), elapsed_millis: AtomicI64::new(0) }
+    }
+
+    /// Lets time pass: wall clock and elapsed time move together.
+    pub fn advance(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.wall.fetch_add(millis, Ordering::SeqCst);
+        self.elapsed_millis.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Steps the wall clock alone, as a wrong NTP server or an operator would.
+    pub fn step(&self, to: Timestamp) {
+        self.wall.store(to.0, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.elapsed_millis.load(Ordering::SeqCst)).unwrap_or(0))
+    }
+}
+
+/// Reads `"10s"`, `"5m"`, `"24h"`, `"30d"`, `"1h 30m"`, `"500ms"`; a day is 24 hours. Negative, calendar (months) and
+/// unit-less spellings are refused with a sentence.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is not a duration like \"10s\", \"5m\", \"24h\" or \"30d\"");
+    let span: jiff::Span = text.trim().parse().map_err(|_| wrong())?;
+    let signed = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    Duration::try_from(signed).map_err(|_| wrong())
+}
+
+/// Writes a duration as people say it: the two largest units, `3d 4h`, `1m 30s`, `250ms`.
+pub fn format_duration(duration: Duration) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+    let mut rest = duration.as_millis();
+    let mut parts = Vec::new();
+    for (name, millis) in units {
+        let count = rest / millis;
+        rest %= millis;
+        if count > 0 && parts.len() < 2 {
+            parts.push(format!("{count}{name}"));
+        }
+    }
+    if parts.is_empty() { "0s".into() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_owners_write_them() {
+        for (text, seconds) in [("10s", 10), ("5m", 300), ("24h", 86_400), ("30d", 2_592_000), ("0s", 0)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in ["", "10", "-5s", "1mo", "soon"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wire_number_is_seconds_or_milliseconds_by_its_size() {
+        assert_eq!(Timestamp::from_wire(1_634_567_890), Timestamp::from_wire(1_634_567_890_000));
+    }
+
+    #[test]
+    fn durations_are_written_with_their_two_largest_units() {
+        assert_eq!(format_duration(Duration::from_secs(90)), "1m 30s");
+        assert_eq!(format_duration(Duration::ZERO), "0s");
+        assert_eq!(format_duration(Duration::from_secs(273_600)), "3d 4h");
+    }
+}

@@ -1,0 +1,304 @@
+//! The configuration, read once and checked whole: embedded defaults ← file ← environment.
+//!
+//! The structs here are what the rest of the daemon reads; every path is absolute, every duration parsed, every
+//! secret resolved or known to be unreadable. Keys are *fixed* (DESIGN §4).
+
+use crate::{action::Class, ids::SessionName};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+pub mod secret;
+
+pub use secret::Secret;
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// `[server]`
+    pub server: Server,
+    /// `[store]`
+    pub store: Store,
+    /// `[wawp]`
+    pub wawp: Wawp,
+    /// `[[sessions]]`, in order: the first that is admin acts.
+    pub sessions: Vec<Session>,
+    /// `[policies]`
+    pub policies: Policies,
+    /// `[[groups]]`, in order: the first match guards the group.
+    pub groups: Vec<Group>,
+    /// `[lists]`
+    pub lists: Lists,
+    /// `[[blacklists]]`
+    pub blacklists: Vec<Blacklist>,
+    /// `[allowlist]`
+    pub allowlist: Option<PathBuf>,
+    /// `[subscriptions]`
+    pub subscriptions: Option<Subscriptions>,
+    /// `[limits]`: every class has its windows.
+    pub limits: BTreeMap<Class, Vec<Window>>,
+    /// `[pacing]`
+    pub pacing: Pacing,
+    /// `[brake]`
+    pub brake: Brake,
+    /// `[welcome]`
+    pub welcome: Welcome,
+    /// `[[outgoing]]`
+    pub outgoing: Vec<Outgoing>,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// How the gateway reaches us.
+    pub public_url: Option<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// Store, last good copies, lock.
+    pub data_dir: PathBuf,
+    /// Opens `/metrics` and `/api/v1`; without it they are not served.
+    pub admin_token: Option<Secret>,
+    /// Largest accepted body, in bytes.
+    pub max_body_bytes: usize,
+    /// IANA name.
+    pub time_zone: String,
+    /// Default language of templates.
+    pub language: Option<String>,
+    /// `/metrics` without the token.
+    pub metrics_public: bool,
+}
+
+/// `[store]`
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// The SQLite file.
+    pub path: PathBuf,
+}
+
+/// `[wawp]`
+#[derive(Clone, Debug)]
+pub struct Wawp {
+    /// Without trailing slash.
+    pub base_url: String,
+    /// Of one call.
+    pub timeout: Duration,
+}
+
+/// `[[sessions]]`: one WhatsApp number of ours.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Webhooks arrive at `/webhooks/{name}`.
+    pub name: SessionName,
+    /// The gateway's id of the instance.
+    pub instance_id: String,
+    /// The gateway's token.
+    pub access_token: Secret,
+    /// Proof in query or header.
+    pub webhook_secret: Option<Secret>,
+    /// Proof over the raw body.
+    pub hmac: Option<Hmac>,
+}
+
+/// How a session's webhooks are signed; pinned here, never chosen by the request.
+#[derive(Clone, Debug)]
+pub struct Hmac {
+    /// The key.
+    pub key: Secret,
+    /// The header that carries the hex digest.
+    pub header: String,
+    /// Which digest.
+    pub algorithm: HmacAlgorithm,
+}
+
+/// A digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HmacAlgorithm {
+    /// HMAC-SHA256.
+    Sha256,
+    /// HMAC-SHA512.
+    Sha512,
+}
+
+/// `[policies]`
+#[derive(Clone, Debug)]
+pub struct Policies {
+    /// The folder of `.rhai` files.
+    pub dir: PathBuf,
+    /// For events without a group.
+    pub chain: Vec<ChainLink>,
+    /// The oldest fact a removal may rest on when it is sent.
+    pub fresh_for: Duration,
+    /// How long a removal waits for evidence.
+    pub evidence_wait: Duration,
+    /// Limits of one run.
+    pub limits: ScriptLimits,
+}
+
+/// Limits of one script run (`policy-api.md` §1).
+#[derive(Clone, Copy, Debug)]
+pub struct ScriptLimits {
+    /// Operations.
+    pub operations: u64,
+    /// Bytes of a string.
+    pub string_bytes: usize,
+    /// Elements of an array or map.
+    pub elements: usize,
+    /// The backstop.
+    pub deadline: Duration,
+}
+
+impl Default for ScriptLimits {
+    fn default() -> Self {
+        Self { operations: 100_000, string_bytes: 65_536, elements: 2_000, deadline: Duration::from_secs(1) }
+    }
+}
+
+/// One policy in a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainLink {
+    /// The file's name without `.rhai`.
+    pub policy: String,
+    /// `mode = "observe"` for this link.
+    pub observe: bool,
+}
+
+/// `[[groups]]`
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The block's name.
+    pub name: String,
+    /// Id or glob; `None` for a block that only provisioned groups name.
+    pub pattern: Option<globset::GlobMatcher>,
+    /// The chain.
+    pub chain: Vec<ChainLink>,
+    /// Whether actions are sent.
+    pub mode: Mode,
+    /// `params`
+    pub params: serde_json::Map<String, serde_json::Value>,
+    /// Overrides `[server] time_zone`.
+    pub time_zone: Option<String>,
+    /// Language of templates.
+    pub language: Option<String>,
+}
+
+/// Whether a chain's actions are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Everything but the sending.
+    #[default]
+    Observe,
+    /// In earnest.
+    Enforce,
+}
+
+/// `[lists]`
+#[derive(Clone, Debug)]
+pub struct Lists {
+    /// The share by which a list or subscription file may shrink unasked.
+    pub max_shrink: f64,
+    /// ISO country for national spellings.
+    pub default_country: Option<String>,
+}
+
+/// `[[blacklists]]`
+#[derive(Clone, Debug)]
+pub struct Blacklist {
+    /// Its name in facts and commands.
+    pub name: String,
+    /// The text file.
+    pub path: PathBuf,
+}
+
+/// `[subscriptions]`
+#[derive(Clone, Debug)]
+pub struct Subscriptions {
+    /// Where the answers come from.
+    pub source: SubscriptionSource,
+    /// How long a positive answer is served from the cache.
+    pub cache_ttl: Duration,
+    /// How long `none` is.
+    pub negative_ttl: Duration,
+    /// How long an old answer is served while the source is down.
+    pub stale_for: Duration,
+    /// Answers kept.
+    pub capacity: u64,
+    /// Foreign words for our statuses.
+    pub status_map: BTreeMap<String, crate::facts::Status>,
+}
+
+/// Where subscriptions are looked up.
+#[derive(Clone, Debug)]
+pub enum SubscriptionSource {
+    /// A CSV file.
+    File {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// An HTTP API.
+    Http {
+        /// With `{phone}` or `{digits}`.
+        url: String,
+        /// Of one request.
+        timeout: Duration,
+        /// Sent along.
+        headers: Vec<(String, Secret)>,
+        /// JSON pointers to `status`, `plan`, `expires_at`.
+        pointers: [String; 3],
+        /// Requests at once.
+        concurrency: usize,
+    },
+}
+
+/// One ceiling: at most so many calls in any window of that length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Calls.
+    pub calls: u32,
+    /// The window's length.
+    pub length: Duration,
+}
+
+/// `[pacing]`
+#[derive(Clone, Copy, Debug)]
+pub struct Pacing {
+    /// Shortest pause between two writing calls of a session.
+    pub gap_min: Duration,
+    /// Longest.
+    pub gap_max: Duration,
+    /// How long the ceilings rise from a fifth to full; zero: no ramp.
+    pub ramp: Duration,
+}
+
+/// `[brake]`: read now, acts later.
+#[derive(Clone, Copy, Debug)]
+pub struct Brake {
+    /// Who is longer in is established.
+    pub established_after: Duration,
+    /// Removals of established members.
+    pub max: Window,
+    /// Share of a group.
+    pub share: f64,
+}
+
+/// `[welcome]`
+#[derive(Clone, Copy, Debug)]
+pub struct Welcome {
+    /// From the first join, never reset.
+    pub window: Duration,
+}
+
+/// `[[outgoing]]`: read now, acts later.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Name for `notify`.
+    pub name: String,
+    /// Receiver.
+    pub url: String,
+    /// Signing key.
+    pub secret: Option<Secret>,
+    /// Which events.
+    pub events: Vec<String>,
+}

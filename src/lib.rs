@@ -1,0 +1,53 @@
+//! perimeterd, the guard of WhatsApp communities.
+//!
+//! # The straight way
+//!
+//! ```text
+//!  Wawp ──POST──▶ ingress ──▶ journal ──▶ pipeline ──▶ outbox ──▶ delivery ──▶ wawp client ──▶ Wawp
+//!                 authenticate  raw bytes   translate,    actions     lanes,       typed calls,
+//!                 bound, store  durable     directory,    durable     ceilings,    typed outcomes
+//!                                           facts, policy             evidence
+//! ```
+//!
+//! # Layout
+//!
+//! | room | what is there |
+//! |---|---|
+//! | [`ids`] [`clock`] [`event`] [`action`] [`facts`] | the vocabulary: no I/O, depends on nothing of ours |
+//! | [`directory`] [`policy`] [`limits`] [`retry`] [`welcome`] [`lists`] | the pure brains: inputs and `now` in, values out |
+//! | [`wawp`] | the vendor: wire, translation, client; vendor JSON ends here |
+//! | [`ingress`] | the way in: authenticate, bound, store |
+//! | [`store`] | what is durable: journal, directory, decisions, outbox, ledger |
+//! | [`subscriptions`] | who pays: file, HTTP, pushed; cached |
+//! | [`pipeline`] | entries become decisions |
+//! | [`delivery`] | decisions become calls |
+//! | [`api`] [`cli`] [`simulator`] [`demo`] [`telemetry`] [`lifecycle`] | surfaces |
+//! | [`app`] | the composition root |
+//!
+//! `tests/it/architecture.rs` checks who may import whom.
+
+pub mod action;
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod delivery;
+pub mod demo;
+pub mod directory;
+pub mod event;
+pub mod facts;
+pub mod ids;
+pub mod ingress;
+pub mod lifecycle;
+pub mod limits;
+pub mod lists;
+pub mod pipeline;
+pub mod policy;
+pub mod retry;
+pub mod simulator;
+pub mod store;
+pub mod subscriptions;
+pub mod telemetry;
+pub mod wawp;
+pub mod welcome;
