@@ -13,7 +13,7 @@
 //!
 //! | room | what is there |
 //! |---|---|
-//! | [`ids`] [`clock`] [`event`] [`action`] [`facts`] | the vocabulary: no I/O, depends on nothing of ours |
+//! | [`ids`] [`clock`] [`event`] [`action`] [`facts`] [`takeup`] | the vocabulary: no I/O, depends on nothing of ours |
 //! | [`directory`] [`policy`] [`limits`] [`retry`] [`welcome`] [`lists`] | the pure brains: inputs and `now` in, values out |
 //! | [`wawp`] | the vendor: wire, translation, client; vendor JSON ends here |
 //! | [`ingress`] | the way in: authenticate, bound, store |
@@ -48,6 +48,7 @@ pub mod retry;
 pub mod simulator;
 pub mod store;
 pub mod subscriptions;
+pub mod takeup;
 pub mod telemetry;
 pub mod wawp;
 pub mod welcome;
