@@ -138,6 +138,33 @@ impl Clock for ManualClock {
     }
 }
 
+/// A clock for durable schedules and the ledger of calls: it starts at the later of the wall clock and the newest moment
+/// already on record, and from then on follows elapsed time alone. So a step of the wall clock while running changes
+/// nothing, and after a start with the clock set back no time has passed since the newest record (P4).
+pub struct SteadyClock {
+    base: Timestamp,
+    started: Duration,
+    clock: std::sync::Arc<dyn Clock>,
+}
+
+impl SteadyClock {
+    /// Starts it.
+    pub fn new(clock: std::sync::Arc<dyn Clock>, newest_on_record: Option<Timestamp>) -> Self {
+        let base = clock.now().max(newest_on_record.unwrap_or(Timestamp(0)));
+        Self { base, started: clock.elapsed(), clock }
+    }
+}
+
+impl Clock for SteadyClock {
+    fn now(&self) -> Timestamp {
+        self.base + self.clock.elapsed().saturating_sub(self.started)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+}
+
 /// Reads `"10s"`, `"5m"`, `"24h"`, `"30d"`, `"1h 30m"`, `"500ms"`; a day is 24 hours. Negative, calendar (months) and
 /// unit-less spellings are refused with a sentence.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -179,6 +206,16 @@ mod tests {
     #[test]
     fn a_wire_number_is_seconds_or_milliseconds_by_its_size() {
         assert_eq!(Timestamp::from_wire(1_634_567_890), Timestamp::from_wire(1_634_567_890_000));
+    }
+
+    #[test]
+    fn a_steady_clock_ignores_steps_and_never_starts_behind_the_record() {
+        let wall = std::sync::Arc::new(ManualClock::at(Timestamp(5_000)));
+        let steady = SteadyClock::new(wall.clone(), Some(Timestamp(9_000)));
+        wall.step(Timestamp(1));
+        assert_eq!(steady.now(), Timestamp(9_000));
+        wall.advance(Duration::from_millis(50));
+        assert_eq!(steady.now(), Timestamp(9_050));
     }
 
     #[test]
