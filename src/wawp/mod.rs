@@ -1,1 +1,24 @@
-//! wawp
+//! The vendor, in one room: Wawp's webhooks and its HTTP API. Vendor JSON ends here.
+//!
+//! Wawp is a thin proxy over WAHA, whose engines (GOWS, NOWEB, WEBJS) shape both events and answers; the documentation
+//! shows yet another shape. Everything here accepts all of them and never branches on the engine's name.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `wire` | readers for fields that come under many names and shapes |
+//! | `roster` | participants and groups, of any engine |
+//! | [`translate`] | webhook body → domain events |
+//! | [`client`] | the calls, one HTTP request each; no retry, no waiting |
+//! | `answer` `failure` | status, headers and body → what it means, and the cause dug out of it |
+//! | [`error`] | what a failed call means for the caller |
+//! | `redact` | no token and no full number leaves in an error |
+
+pub mod client;
+pub mod error;
+pub mod translate;
+
+mod answer;
+mod failure;
+mod redact;
+mod roster;
+mod wire;

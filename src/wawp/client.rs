@@ -1,0 +1,351 @@
+//! The calls that the daemon makes, one HTTP request each: no retry, no waiting, no cache.
+//!
+//! Every method is exactly one request, so whoever holds the ceilings can count methods. What an answer means is judged in
+//! `answer`; what a failure asks of the caller is [`CallError`].
+
+use super::{
+    answer::{Body, What, classify},
+    error::{CallError, Outcome},
+    redact::Redactor,
+    roster,
+    translate::identity,
+    wire,
+};
+use crate::{
+    config::secret::Secret,
+    event::{GroupSnapshot, Participant},
+    ids::{GroupId, Lid, Person, Phone},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{
+    Method, Url,
+    header::{HeaderMap, HeaderValue},
+};
+use serde_json::{Value, json};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// How long a connection may take to be established.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Shorter than any gateway's keep-alive (nginx 75 s, Node 5 s and more): a POST on a connection that the other side just
+/// closed fails with an unknown outcome, and a message with an unknown outcome is never sent again.
+const IDLE: Duration = Duration::from_secs(4);
+/// Longest answer read, except lists.
+const SHORT: usize = 64 * 1024;
+/// Longest group or roster read: 1,024 members with engine data stay below it.
+const LONG: usize = 4 * 1024 * 1024;
+/// An id as a path segment: `@` becomes `%40`.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The one HTTP client of the process; all sessions share it. No redirects (they would carry credentials elsewhere), no
+/// retries (the outbox decides those).
+///
+/// # Panics
+/// If no TLS provider was installed: `rustls::crypto::ring::default_provider().install_default()` comes first.
+pub fn http_client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .user_agent(concat!("perimeterd/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .expect("the app installs the TLS provider before it builds clients")
+}
+
+/// The gateway, as one session of ours. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    base_url: String,
+    timeout: Duration,
+    instance_id: Secret,
+    token: Secret,
+    redactor: Redactor,
+    /// The gateway turned out not to route `participants/v2`.
+    plain_roster: AtomicBool,
+}
+
+/// Who the session is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Me {
+    /// Phone and LID, as far as told.
+    pub person: Person,
+    /// The profile name.
+    pub name: Option<String>,
+}
+
+impl Client {
+    /// A client for one session. `timeout` bounds a whole call. Nothing is sent yet.
+    pub fn new(
+        http: reqwest::Client,
+        base_url: &str,
+        timeout: Duration,
+        instance_id: &str,
+        token: &str,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            http,
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            timeout,
+            instance_id: Secret::new(instance_id),
+            token: Secret::new(token),
+            redactor: Redactor::new(&[token, instance_id]),
+            plain_roster: AtomicBool::new(false),
+        }))
+    }
+
+    /// Puts one person out of a group. `jid` is the id that the roster or the event used.
+    ///
+    /// # Errors
+    /// [`CallError`]; `Refused` with 404 if they are not in it.
+    pub async fn remove(&self, group: &GroupId, jid: &str) -> Outcome<()> {
+        let path = format!("/v2/groups/{}/participants/remove", segment(group.as_str()));
+        let body = json!({"participants": [{"id": jid}]});
+        self.call(Method::POST, &path, Some(&body), What::Remove, SHORT).await.map(drop)
+    }
+
+    /// Writes to a person or a group; `mentions` are ids that stand in the text as `@digits`.
+    ///
+    /// # Errors
+    /// [`CallError`]; after `Unknown` a message must not be sent again.
+    pub async fn send_text(&self, chat: &str, text: &str, mentions: &[String]) -> Outcome<()> {
+        let mut body = json!({"chatId": chat, "message": text});
+        if !mentions.is_empty() {
+            body["mentions"] = json!(mentions);
+        }
+        let what = if GroupId::parse(chat).is_some() { What::Public } else { What::Private };
+        self.call(Method::POST, "/v2/send/text", Some(&body), what, SHORT).await.map(drop)
+    }
+
+    /// Lets only admins write, or everybody again.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn announce_only(&self, group: &GroupId, on: bool) -> Outcome<()> {
+        let body = json!({"adminsOnly": on});
+        self.call(Method::PUT, &announce_path(group), Some(&body), What::Setting, SHORT).await.map(drop)
+    }
+
+    /// Whether only admins may write. The only trustworthy source of it: events tell it inverted.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn announce_state(&self, group: &GroupId) -> Outcome<bool> {
+        let value = self.call(Method::GET, &announce_path(group), None, What::Read, SHORT).await?;
+        let inner = value.get("data").unwrap_or(&value);
+        inner
+            .as_bool()
+            .or_else(|| wire::flag(inner, &["adminsOnly"]))
+            .ok_or_else(|| unreadable("no `adminsOnly`"))
+    }
+
+    /// Kills the invite link. The new code, without the address; empty if the gateway does not tell it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn revoke_invite(&self, group: &GroupId) -> Outcome<String> {
+        let path = format!("/v2/groups/{}/invite-code/revoke", segment(group.as_str()));
+        let value = self.call(Method::POST, &path, None, What::Setting, SHORT).await?;
+        let inner = value.get("data").unwrap_or(&value);
+        let told = inner
+            .as_str()
+            .map(str::to_owned)
+            .or_else(|| wire::text(inner, &["code", "inviteCode", "invite", "link", "url"]))
+            .unwrap_or_default();
+        Ok(told.rsplit('/').next().unwrap_or_default().to_owned())
+    }
+
+    /// What the gateway knows of a group, with its roster if the answer carries a readable one.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn group(&self, group: &GroupId) -> Outcome<GroupSnapshot> {
+        let path = format!("/v2/groups/{}", segment(group.as_str()));
+        let value = self.call(Method::GET, &path, None, What::Read, LONG).await?;
+        let told = value.get("data").filter(|data| data.is_object()).unwrap_or(&value);
+        if !told.is_object() {
+            return Err(unreadable("the group is no object"));
+        }
+        let mut snapshot = roster::snapshot(group.clone(), told);
+        let metadata = told.get("groupMetadata").unwrap_or(told);
+        let list = wire::first(metadata, &["participants", "Participants"]);
+        snapshot.participants =
+            list.and_then(|list| roster::roster(list).ok()).filter(|list| !list.is_empty());
+        Ok(snapshot)
+    }
+
+    /// Everybody in a group, by `participants/v2`, which names phone and LID in the same way for every engine.
+    ///
+    /// # Errors
+    /// [`CallError`]. A gateway without that route answers once with `Transient` and no wait: the next call of this client
+    /// takes the plain route. (Two requests in one call would escape the ceilings.)
+    pub async fn roster(&self, group: &GroupId) -> Outcome<Vec<Participant>> {
+        let plain = self.0.plain_roster.load(Ordering::Relaxed);
+        let route = if plain { "participants" } else { "participants/v2" };
+        let path = format!("/v2/groups/{}/{route}", segment(group.as_str()));
+        let value = match self.call(Method::GET, &path, None, What::Read, LONG).await {
+            Err(CallError::Unsupported { why } | CallError::Refused { code: Some(404), why }) if !plain => {
+                self.0.plain_roster.store(true, Ordering::Relaxed);
+                let why = format!("{why}; the plain participants route comes next");
+                return Err(CallError::Transient { retry_after: Some(Duration::ZERO), why });
+            }
+            Err(error @ CallError::Refused { code: Some(404), .. }) => {
+                // Then the group was missing, not the route.
+                self.0.plain_roster.store(false, Ordering::Relaxed);
+                return Err(error);
+            }
+            answer => answer?,
+        };
+        let list = wire::first(&value, &["data", "participants", "Participants"]).unwrap_or(&value);
+        let people = roster::roster(list).map_err(|why| unreadable(&why))?;
+        // We are in it ourselves, so an empty roster is an engine that has not loaded the group.
+        if people.is_empty() { Err(unreadable("the roster is empty")) } else { Ok(people) }
+    }
+
+    /// The phone behind a LID; `None` if the gateway does not know it, which is common and no error.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn phone_of(&self, lid: Lid) -> Outcome<Option<Phone>> {
+        let path = format!("/v2/lids/{}", segment(&lid.jid()));
+        match self.call(Method::GET, &path, None, What::Read, SHORT).await {
+            Ok(value) => Ok(wire::beside(value.get("data").unwrap_or(&value)).phone),
+            Err(CallError::Refused { code: Some(404), .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Who this session is.
+    ///
+    /// # Errors
+    /// [`CallError`]; `NotReady` while nobody is logged in.
+    pub async fn me(&self) -> Outcome<Me> {
+        let value = self.call(Method::GET, "/v2/session/me", None, What::Read, SHORT).await?;
+        let told = wire::first(&value, &["me", "data"]).unwrap_or(&value);
+        let person = identity(told);
+        if person.is_nobody() {
+            return Err(CallError::NotReady { why: "nobody is logged in".into() });
+        }
+        Ok(Me { person, name: wire::text(told, &["pushName", "name"]) })
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        what: What,
+        cap: usize,
+    ) -> Outcome<Value> {
+        let outcome = self.exchange(method, path, body, what, cap).await;
+        outcome.map_err(|error| error.map_why(|why| self.0.redactor.clean(&why)))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        what: What,
+        cap: usize,
+    ) -> Outcome<Value> {
+        let mut request = self
+            .0
+            .http
+            .request(method, self.address(path)?)
+            .timeout(self.0.timeout)
+            .headers(self.credentials());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let mut answer = request.send().await.map_err(|error| not_answered(error, what))?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let (bytes, complete) = read_body(&mut answer, cap).await;
+        classify(status, &headers, Body::read(&bytes, complete), what)
+    }
+
+    /// Credentials stand in the query, the one form that all of the vendor's examples share (`wawp-api.md` §1).
+    fn address(&self, path: &str) -> Outcome<Url> {
+        let wrong =
+            |why: &str| CallError::Fatal { why: format!("wawp.base_url or a credential is wrong: {why}") };
+        let mut url =
+            Url::parse(&format!("{}{path}", self.0.base_url)).map_err(|error| wrong(&error.to_string()))?;
+        url.query_pairs_mut()
+            .append_pair("instance_id", self.0.instance_id.expose().map_err(wrong)?)
+            .append_pair("access_token", self.0.token.expose().map_err(wrong)?);
+        Ok(url)
+    }
+
+    /// The header of the vendor's OpenAPI security scheme, beside the query. A token that is no header value goes without.
+    fn credentials(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let token = self.0.token.expose().unwrap_or_default();
+        if let Ok(mut value) = HeaderValue::from_str(token) {
+            value.set_sensitive(true);
+            headers.insert("access-token", value);
+        }
+        headers
+    }
+}
+
+fn segment(id: &str) -> String {
+    utf8_percent_encode(id, SEGMENT).to_string()
+}
+
+fn announce_path(group: &GroupId) -> String {
+    format!("/v2/groups/{}/settings/security/messages-admin-only", segment(group.as_str()))
+}
+
+/// A read whose answer makes no sense; it may be repeated.
+fn unreadable(what: &str) -> CallError {
+    CallError::Transient { retry_after: None, why: format!("the answer cannot be read: {what}") }
+}
+
+/// No answer came. Only a connection that was never established is certain to have had no effect.
+fn not_answered(error: reqwest::Error, what: What) -> CallError {
+    let error = error.without_url();
+    let why = with_sources(&error);
+    if error.is_connect() {
+        CallError::Transient { retry_after: None, why }
+    } else if error.is_builder() {
+        CallError::Fatal { why }
+    } else {
+        what.unknown(why)
+    }
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut why = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        why = format!("{why}: {inner}");
+        source = inner.source();
+    }
+    why
+}
+
+/// The body up to `cap` bytes, and whether that is all of it.
+async fn read_body(answer: &mut reqwest::Response, cap: usize) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) if bytes.len() + chunk.len() <= cap => bytes.extend_from_slice(&chunk),
+            Ok(None) => return (bytes, true),
+            Ok(Some(_)) | Err(_) => return (bytes, false),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;
