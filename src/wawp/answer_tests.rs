@@ -108,111 +108,120 @@ fn a_message_is_sent_unless_the_answer_says_otherwise() {
     }
 }
 
-/// Error envelopes and statuses (`wawp-api.md` §1, `whatsapp-reality.md` §3.2–3.3).
+const NOT_WORKING: &str = r#"{"error":"Session status is not as expected. Try again later or restart the session",
+    "session":"x","status":"STOPPED","expected":["WORKING"]}"#;
+
+/// An error whose body echoes the request, as WAHA's do.
+const ECHO: &str = r#"{"statusCode":500,"exception":{"message":"boom"},
+    "request":{"path":"/","body":{"message":"too many requests, status 463"}}}"#;
+
+/// WAHA's wrapping of an exception.
+macro_rules! nested {
+    ($text:literal) => {
+        concat!(r#"{"statusCode":500,"exception":{"message":""#, $text, r#"","code":2,"stack":"a 429"}}"#)
+    };
+}
+
+type Row = (u16, &'static str, What, &'static str);
+
+/// Error envelopes and statuses (`wawp-api.md` §1, `whatsapp-reality.md` §3.2–3.3): the gateway itself refuses.
+const REFUSED: &[Row] = &[
+    (
+        400,
+        r#"{"status":400,"message":"missing required parameter(s)","error":"Bad Request"}"#,
+        Remove,
+        "fatal",
+    ),
+    (400, "<error><message>missing parameter</message></error>", Remove, "fatal"),
+    (400, "missing parameter", Public, "fatal"),
+    (400, r#"{"message":"wid error: invalid wid"}"#, Private, "wrong_identity"),
+    (401, r#"{"status":401,"message":"invalid token"}"#, Remove, "fatal"),
+    (403, r#"{"code":"subscription_required","message":"upgrade","data":{"status":403}}"#, Setting, "fatal"),
+    (403, r#"{"message":"Forbidden"}"#, Setting, "fatal"),
+    (403, r#"{"message":"the instance is not an admin of the group"}"#, Remove, "refused 403"),
+    (403, r#"{"code":"quota_reached","message":"group daily cap"}"#, Setting, "slow_down"),
+    (
+        404,
+        r#"{"statusCode":404,"message":"Cannot GET /v2/groups/x/participants/v2","error":"Not Found"}"#,
+        Read,
+        "unsupported",
+    ),
+    (
+        404,
+        r#"{"code":"rest_no_route","message":"No route was found","data":{"status":404}}"#,
+        Read,
+        "unsupported",
+    ),
+    (404, "", Read, "unsupported"),
+    (404, "<html>not found</html>", Remove, "unsupported"),
+    (404, r#"{"message":"item-not-found"}"#, Remove, "refused 404"),
+    (404, r#"{"message":"Session not found"}"#, Remove, "not_ready"),
+    (405, "", Read, "unsupported"),
+    (501, "", Read, "unsupported"),
+    (406, "{}", Remove, "refused 406"),
+    (409, "{}", Remove, "refused 409"),
+    (417, "{}", Remove, "refused 417"),
+    (419, "{}", Remove, "refused 419"),
+    (408, "", Remove, "unknown"),
+    (413, "", Public, "fatal"),
+    (422, NOT_WORKING, Remove, "not_ready"),
+    (422, NOT_WORKING, Read, "not_ready"),
+    (
+        422,
+        r#"{"statusCode":422,"message":"method is not implemented by the engine","error":"Unprocessable"}"#,
+        Setting,
+        "unsupported",
+    ),
+    (
+        422,
+        r#"{"message":"Method not available in GOWS. NotImplementedByEngineError"}"#,
+        Setting,
+        "unsupported",
+    ),
+    (422, r#"{"message":"adminsOnly must be a boolean"}"#, Setting, "fatal"),
+    (429, "", Private, "slow_down"),
+    (429, "busy", Read, "slow_down"),
+    (463, "", Private, "locked"),
+];
+
+/// The gateway failed, or WhatsApp refused behind it.
+const FAILED: &[Row] = &[
+    (500, "", Remove, "transient"),
+    (500, "Internal Server Error", Private, "transient"),
+    (500, r#"{"statusCode":500,"message":"Internal server error"}"#, Private, "transient"),
+    (500, ECHO, Private, "transient"),
+    (500, nested!("2 UNKNOWN: info query returned status 400: bad-request"), Remove, "wrong_identity"),
+    (500, nested!("2 UNKNOWN: info query returned status 400: bad-request"), Setting, "refused 400"),
+    (500, nested!("info query returned status 401: not-authorized"), Remove, "refused 401"),
+    (500, nested!("info query returned status 403: forbidden"), Setting, "refused 403"),
+    (500, nested!("info query returned status 404: item-not-found"), Remove, "refused 404"),
+    (500, nested!("not-allowed"), Remove, "refused 405"),
+    (500, nested!("info query returned status 419: resource-limit"), Remove, "refused 419"),
+    (500, nested!("server returned error 463"), Private, "locked"),
+    (500, nested!("info query returned status 429: rate-overlimit"), Read, "slow_down"),
+    (500, r#"{"exception":{"message":"rate-overlimit","data":429}}"#, Read, "slow_down"),
+    (500, r#"{"exception":{"message":"boom","data":403}}"#, Remove, "refused 403"),
+    (500, r#"{"exception":{"message":"Timed Out","data":408}}"#, Private, "unknown"),
+    (500, nested!("info query timed out"), Remove, "unknown"),
+    (500, nested!("info query timed out"), Read, "transient"),
+    (500, nested!("websocket disconnected before info query returned response"), Private, "unknown"),
+    (500, nested!("websocket not connected"), Private, "not_ready"),
+    (500, nested!("expected at least 1 children, but found 0"), Remove, "wrong_identity"),
+    (500, nested!("Lid is missing in chat table"), Private, "wrong_identity"),
+    (500, nested!("account_reachout_restricted"), Private, "locked"),
+    (502, "", Remove, "unknown"),
+    (502, "", Read, "transient"),
+    (503, "", Private, "transient"),
+    (504, "<html>gateway time-out</html>", Private, "unknown"),
+    (520, "", Private, "unknown"),
+    (521, "", Private, "transient"),
+    (530, "", Remove, "transient"),
+    (302, "", Read, "fatal"),
+];
+
 #[test]
 fn an_error_status_is_judged_by_its_cause() {
-    let nested = |text: &str| {
-        format!(r#"{{"statusCode":500,"exception":{{"message":"{text}","code":2,"stack":"a 429"}}}}"#)
-    };
-    let not_working = r#"{"error":"Session status is not as expected. Try again later or restart the session",
-        "session":"x","status":"STOPPED","expected":["WORKING"]}"#;
-    let echo = r#"{"statusCode":500,"exception":{"message":"boom"},
-        "request":{"path":"/","body":{"message":"too many requests, status 463"}}}"#;
-    let rows: &[(u16, &str, What, &str)] = &[
-        (
-            400,
-            r#"{"status":400,"message":"missing required parameter(s)","error":"Bad Request"}"#,
-            Remove,
-            "fatal",
-        ),
-        (400, "<error><message>missing parameter</message></error>", Remove, "fatal"),
-        (400, "missing parameter", Public, "fatal"),
-        (400, r#"{"message":"wid error: invalid wid"}"#, Private, "wrong_identity"),
-        (401, r#"{"status":401,"message":"invalid token"}"#, Remove, "fatal"),
-        (
-            403,
-            r#"{"code":"subscription_required","message":"upgrade","data":{"status":403}}"#,
-            Setting,
-            "fatal",
-        ),
-        (403, r#"{"message":"Forbidden"}"#, Setting, "fatal"),
-        (403, r#"{"message":"the instance is not an admin of the group"}"#, Remove, "refused 403"),
-        (403, r#"{"code":"quota_reached","message":"group daily cap"}"#, Setting, "slow_down"),
-        (
-            404,
-            r#"{"statusCode":404,"message":"Cannot GET /v2/groups/x/participants/v2","error":"Not Found"}"#,
-            Read,
-            "unsupported",
-        ),
-        (
-            404,
-            r#"{"code":"rest_no_route","message":"No route was found","data":{"status":404}}"#,
-            Read,
-            "unsupported",
-        ),
-        (404, "", Read, "unsupported"),
-        (404, "<html>not found</html>", Remove, "unsupported"),
-        (404, r#"{"message":"item-not-found"}"#, Remove, "refused 404"),
-        (404, r#"{"message":"Session not found"}"#, Remove, "not_ready"),
-        (405, "", Read, "unsupported"),
-        (501, "", Read, "unsupported"),
-        (406, "{}", Remove, "refused 406"),
-        (409, "{}", Remove, "refused 409"),
-        (417, "{}", Remove, "refused 417"),
-        (419, "{}", Remove, "refused 419"),
-        (408, "", Remove, "unknown"),
-        (413, "", Public, "fatal"),
-        (422, not_working, Remove, "not_ready"),
-        (422, not_working, Read, "not_ready"),
-        (
-            422,
-            r#"{"statusCode":422,"message":"method is not implemented by the engine","error":"Unprocessable"}"#,
-            Setting,
-            "unsupported",
-        ),
-        (
-            422,
-            r#"{"message":"Method not available in GOWS. NotImplementedByEngineError"}"#,
-            Setting,
-            "unsupported",
-        ),
-        (422, r#"{"message":"adminsOnly must be a boolean"}"#, Setting, "fatal"),
-        (429, "", Private, "slow_down"),
-        (429, "busy", Read, "slow_down"),
-        (463, "", Private, "locked"),
-        (500, "", Remove, "transient"),
-        (500, "Internal Server Error", Private, "transient"),
-        (500, r#"{"statusCode":500,"message":"Internal server error"}"#, Private, "transient"),
-        (500, echo, Private, "transient"),
-        (500, &nested("2 UNKNOWN: info query returned status 400: bad-request"), Remove, "wrong_identity"),
-        (500, &nested("2 UNKNOWN: info query returned status 400: bad-request"), Setting, "refused 400"),
-        (500, &nested("info query returned status 401: not-authorized"), Remove, "refused 401"),
-        (500, &nested("info query returned status 403: forbidden"), Setting, "refused 403"),
-        (500, &nested("info query returned status 404: item-not-found"), Remove, "refused 404"),
-        (500, &nested("not-allowed"), Remove, "refused 405"),
-        (500, &nested("info query returned status 419: resource-limit"), Remove, "refused 419"),
-        (500, &nested("server returned error 463"), Private, "locked"),
-        (500, &nested("info query returned status 429: rate-overlimit"), Read, "slow_down"),
-        (500, r#"{"exception":{"message":"rate-overlimit","data":429}}"#, Read, "slow_down"),
-        (500, r#"{"exception":{"message":"boom","data":403}}"#, Remove, "refused 403"),
-        (500, r#"{"exception":{"message":"Timed Out","data":408}}"#, Private, "unknown"),
-        (500, &nested("info query timed out"), Remove, "unknown"),
-        (500, &nested("info query timed out"), Read, "transient"),
-        (500, &nested("websocket disconnected before info query returned response"), Private, "unknown"),
-        (500, &nested("websocket not connected"), Private, "not_ready"),
-        (500, &nested("expected at least 1 children, but found 0"), Remove, "wrong_identity"),
-        (500, &nested("Lid is missing in chat table"), Private, "wrong_identity"),
-        (500, &nested("account_reachout_restricted"), Private, "locked"),
-        (502, "", Remove, "unknown"),
-        (502, "", Read, "transient"),
-        (503, "", Private, "transient"),
-        (504, "<html>gateway time-out</html>", Private, "unknown"),
-        (520, "", Private, "unknown"),
-        (521, "", Private, "transient"),
-        (530, "", Remove, "transient"),
-        (302, "", Read, "fatal"),
-    ];
-    for (status, body, what, expected) in rows {
+    for (status, body, what, expected) in REFUSED.iter().chain(FAILED) {
         assert_eq!(judge(*status, body, *what), *expected, "{status} {what:?} {body}");
     }
 }

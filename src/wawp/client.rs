@@ -12,7 +12,6 @@ use super::{
     wire,
 };
 use crate::{
-    config::secret::Secret,
     event::{GroupSnapshot, Participant},
     ids::{GroupId, Lid, Person, Phone},
 };
@@ -23,6 +22,7 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -68,11 +68,22 @@ struct Inner {
     http: reqwest::Client,
     base_url: String,
     timeout: Duration,
-    instance_id: Secret,
-    token: Secret,
+    credentials: Credentials,
     redactor: Redactor,
     /// The gateway turned out not to route `participants/v2`.
     plain_roster: AtomicBool,
+}
+
+/// What every request carries.
+struct Credentials {
+    instance_id: String,
+    token: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
 }
 
 /// Who the session is.
@@ -97,8 +108,7 @@ impl Client {
             http,
             base_url: base_url.trim_end_matches('/').to_owned(),
             timeout,
-            instance_id: Secret::new(instance_id),
-            token: Secret::new(token),
+            credentials: Credentials { instance_id: instance_id.to_owned(), token: token.to_owned() },
             redactor: Redactor::new(&[token, instance_id]),
             plain_roster: AtomicBool::new(false),
         }))
@@ -276,21 +286,18 @@ impl Client {
 
     /// Credentials stand in the query, the one form that all of the vendor's examples share (`wawp-api.md` §1).
     fn address(&self, path: &str) -> Outcome<Url> {
-        let wrong =
-            |why: &str| CallError::Fatal { why: format!("wawp.base_url or a credential is wrong: {why}") };
-        let mut url =
-            Url::parse(&format!("{}{path}", self.0.base_url)).map_err(|error| wrong(&error.to_string()))?;
+        let mut url = Url::parse(&format!("{}{path}", self.0.base_url))
+            .map_err(|error| CallError::Fatal { why: format!("wawp.base_url is not an address: {error}") })?;
         url.query_pairs_mut()
-            .append_pair("instance_id", self.0.instance_id.expose().map_err(wrong)?)
-            .append_pair("access_token", self.0.token.expose().map_err(wrong)?);
+            .append_pair("instance_id", &self.0.credentials.instance_id)
+            .append_pair("access_token", &self.0.credentials.token);
         Ok(url)
     }
 
     /// The header of the vendor's OpenAPI security scheme, beside the query. A token that is no header value goes without.
     fn credentials(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let token = self.0.token.expose().unwrap_or_default();
-        if let Ok(mut value) = HeaderValue::from_str(token) {
+        if let Ok(mut value) = HeaderValue::from_str(&self.0.credentials.token) {
             value.set_sensitive(true);
             headers.insert("access-token", value);
         }

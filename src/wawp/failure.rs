@@ -161,8 +161,7 @@ impl Cause {
             "not connected",
             "instance is not ready",
             "instance not ready",
-        ]) || (self.says(&["session"])
-            && self.says(&["not found", "stopped", "failed", "starting", "disconnected"]))
+        ]) || (self.says(&["session"]) && self.says(&["not found", "stopped", "starting", "disconnected"]))
     }
 
     /// The engine or the gateway lacks the call.
@@ -223,5 +222,44 @@ impl Cause {
     fn says(&self, phrases: &[&str]) -> bool {
         let lower = self.text.to_ascii_lowercase();
         phrases.iter().any(|phrase| lower.contains(phrase))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_code_is_read_from_the_text_only_where_it_is_one() {
+        for (text, code) in [
+            ("2 UNKNOWN: info query returned status 400: bad-request", Some(400)),
+            ("server returned error 463", Some(463)),
+            ("rate-overlimit", Some(429)),
+            ("Request failed with status code 403", Some(403)),
+            ("upstream said 502", Some(502)),
+            ("500 members are too many", None),
+            ("wait 450 seconds please", None),
+            ("code 200", None),
+            ("", None),
+        ] {
+            assert_eq!(code_in(text), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_echo_of_our_request_is_no_cause() {
+        let cause =
+            cause(&json!({"statusCode": 500, "exception": {"message": "boom", "stack": "status 403"},
+            "request": {"body": {"message": "rate limit, error 463"}}}));
+        assert_eq!((cause.text.as_str(), cause.code, cause.status), ("boom", None, Some(500)));
+    }
+
+    #[test]
+    fn a_code_deep_inside_beats_the_status_around_it() {
+        let cause = cause(
+            &json!({"statusCode": 500, "exception": {"message": "rate-overlimit", "data": 429, "code": 2}}),
+        );
+        assert_eq!((cause.code, cause.status), (Some(429), Some(500)));
     }
 }

@@ -12,7 +12,7 @@ mod origin;
 #[cfg(test)]
 mod tests;
 
-use super::wire;
+use super::{redact, wire};
 use crate::{
     clock::Timestamp,
     event::{Event, EventKind},
@@ -20,6 +20,9 @@ use crate::{
 };
 use serde_json::Value;
 use std::borrow::Cow;
+
+/// Longest name of an event or a state that is kept.
+const LONGEST_WORD: usize = 64;
 
 /// What a translation needs to know besides the body.
 #[derive(Clone, Copy, Debug)]
@@ -96,20 +99,25 @@ impl Telling<'_> {
             "group.v2.update" => self.group_changed().map(|kind| vec![kind]),
             "message" | "message.any" => self.message(name).map(|kind| vec![kind]),
             "session.status" => self.status(self.payload).map(|kind| vec![kind]),
-            _ => Ok(vec![EventKind::Ignored { name: name.to_owned() }]),
+            _ => Ok(vec![EventKind::Ignored { name: shown(name) }]),
         }
     }
 
     fn status(&self, body: &Value) -> Result<EventKind, Unreadable> {
         let status = wire::text(body, &["status"])
             .ok_or_else(|| Unreadable("the event tells a session's state without a `status`".into()))?;
-        Ok(EventKind::SessionStatus { status: status.to_ascii_uppercase() })
+        Ok(EventKind::SessionStatus { status: shown(&status).to_ascii_uppercase() })
     }
 
     /// Whether the person is this session, by phone or by LID, or by an identity of ours that joins the two.
     fn is_me(&self, person: Person) -> bool {
         self.me.same_as(person)
     }
+}
+
+/// A word of the vendor's that will be shown: cut, as anybody who may post may post anything, and without full numbers.
+fn shown(word: &str) -> String {
+    redact::shorten_numbers(&word.chars().take(LONGEST_WORD).collect::<String>())
 }
 
 /// The event's name. `None` for the flat body of the older API.

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    event::{Participant, Role},
-    ids::Jid,
+    event::{GroupSnapshot, Participant, Role},
+    ids::{GroupId, Jid, Lid, Phone},
 };
 use proptest::prelude::*;
 use std::{collections::BTreeSet, fs, path::PathBuf};
@@ -18,8 +18,6 @@ fn own() -> [Person; 2] {
     let both = Person { phone: phone("4930111000111"), lid: Lid::parse("55501@lid") };
     [both, Person::of_lid(Lid::parse("99999@lid").unwrap())]
 }
-
-use crate::ids::{Lid, Phone};
 
 fn phone(digits: &str) -> Option<Phone> {
     Phone::parse(digits)
@@ -65,11 +63,11 @@ fn people(people: &[Participant]) -> String {
 }
 
 /// The group without its id if it is the usual one.
-fn group(id: &crate::ids::GroupId) -> &str {
+fn group(id: &GroupId) -> &str {
     if id.as_str() == "120363000000000001@g.us" { "G" } else { id.as_str() }
 }
 
-fn snapshot(told: &crate::event::GroupSnapshot) -> String {
+fn snapshot(told: &GroupSnapshot) -> String {
     let mut text = group(&told.id).to_owned();
     let mut say = |name: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -271,6 +269,13 @@ fn deep_nesting_is_an_error_and_not_a_stack_overflow() {
     let body = serde_json::json!({"event": "group.v2.join",
         "payload": {"chatId": "1203@g.us", "participants": inner}});
     assert!(read(body.to_string().as_bytes()).is_err());
+}
+
+#[test]
+fn a_word_that_will_be_shown_is_cut_and_holds_no_full_number() {
+    let event = serde_json::json!({"event": format!("to.4915112345678.{}", "x".repeat(5000))});
+    let EventKind::Ignored { name } = &read(event.to_string().as_bytes()).unwrap()[0].kind else { panic!() };
+    assert!(name.starts_with("to.49…78.x") && name.len() < 100, "{name}");
 }
 
 #[test]
