@@ -139,19 +139,30 @@ impl Verdict {
             Value::Bool(false) => {
                 Err(CallError::Refused { code: None, why: "the gateway answered false".into() })
             }
-            // An id, a code, `OK`; several words are a sentence, and a sentence is an excuse.
-            Value::String(text) if text.trim().contains(char::is_whitespace) => Err(self.inside(false)),
+            Value::String(text) => self.words(text.trim()).map(|()| value),
             Value::Array(items) if items.is_empty() => Err(self.unknown("the answer is an empty list")),
             _ if self.what == What::Remove => self.each_person(&value, 3).map(|()| value),
             _ => Ok(value),
         }
     }
 
+    /// A bare text: several words are a sentence, and a sentence is an excuse; so is WhatsApp's name of a code. One word
+    /// else is an id, an invite code or `OK`, and of these only the last proves a removal.
+    fn words(&self, text: &str) -> Outcome<()> {
+        let is_yes = matches!(&*text.to_ascii_lowercase(), "ok" | "true" | "success" | "done" | "removed");
+        if text.contains(char::is_whitespace) || failure::named(text).is_some() || self.by_words().is_some() {
+            return Err(self.inside(false));
+        }
+        if self.what == What::Remove && !is_yes {
+            return Err(self.unknown("the answer does not show whether it was done"));
+        }
+        Ok(())
+    }
+
     /// Whether the answer shows that every person it names was done. One was asked for.
     fn each_person(&self, value: &Value, depth: u8) -> Outcome<()> {
-        let unproven = || self.unknown("the answer does not show whether it was done");
         match value {
-            Value::Null | Value::Bool(true) | Value::String(_) => Ok(()),
+            Value::Null | Value::Bool(true) => Ok(()),
             Value::Array(items) if items.is_empty() => Err(self.unknown("the answer is an empty list")),
             Value::Array(items) => items.iter().try_for_each(|item| self.one_person(item)),
             Value::Object(map) if depth > 0 => {
@@ -165,41 +176,30 @@ impl Verdict {
                     None => self.one_person(value),
                 }
             }
-            _ => Err(unproven()),
+            _ => Err(self.unknown("the answer does not show whether it was done")),
         }
     }
 
     fn one_person(&self, item: &Value) -> Outcome<()> {
-        let number = match item {
-            Value::Number(_) => wire::integer(item),
-            _ => ["Error", "status", "code", "statusCode", "upstream_status", "error"]
-                .iter()
-                .find_map(|key| wire::integer(item.get(key)?)),
-        };
+        let cause = failure::cause(item);
+        if item.get("error").is_some_and(|error| is_truthy(error) && wire::integer(error).is_none()) {
+            return Err(Self { what: self.what, retry_after: self.retry_after, cause }.inside(false));
+        }
+        let told = ["Error", "status", "code", "statusCode", "upstream_status", "error"];
+        let number = wire::integer(item)
+            .or_else(|| told.iter().find_map(|key| wire::integer(item.get(key)?)))
+            .and_then(|number| u16::try_from(number).ok());
         let word = wire::text(item, &["status"]).unwrap_or_default().to_ascii_lowercase();
-        match number {
-            Some(0 | 200..=299) => Ok(()),
-            Some(code) => {
-                let code = u16::try_from(code).unwrap_or_default();
-                let text = failure::cause(item).text;
-                let why =
-                    if text.is_empty() { format!("code {code}") } else { format!("code {code}: {text}") };
-                Err(self.by_code(code, why))
-            }
-            None if item.get("error").is_some_and(is_truthy) => {
-                let verdict =
-                    Self { what: self.what, retry_after: self.retry_after, cause: failure::cause(item) };
-                Err(verdict.inside(false))
-            }
-            None if wire::flag(item, &["success", "ok"]) == Some(false) => {
+        match (number, wire::flag(item, &["success", "ok"])) {
+            (Some(0 | 200..=299), _) => Ok(()),
+            (Some(code), _) if cause.text.is_empty() => Err(self.by_code(code, format!("code {code}"))),
+            (Some(code), _) => Err(self.by_code(code, format!("code {code}: {}", cause.text))),
+            (None, Some(false)) => {
                 Err(CallError::Refused { code: None, why: "the gateway answered false".into() })
             }
-            None if wire::flag(item, &["success", "ok"]) == Some(true)
-                || matches!(&*word, "success" | "ok") =>
-            {
-                Ok(())
-            }
-            None => Err(self.unknown("the answer does not show whether it was done")),
+            (None, Some(true)) => Ok(()),
+            (None, None) if matches!(&*word, "success" | "ok") => Ok(()),
+            (None, None) => Err(self.unknown("the answer does not show whether it was done")),
         }
     }
 

@@ -180,6 +180,18 @@ async fn without_the_new_roster_route_the_next_call_takes_the_plain_one() {
 }
 
 #[tokio::test]
+async fn a_missing_group_is_not_taken_for_a_missing_route() {
+    let (client, heard) =
+        gateway(|_| (StatusCode::NOT_FOUND, Vec::new(), r#"{"message":"item-not-found"}"#.into())).await;
+    assert_eq!(client.roster(&group()).await.unwrap_err().name(), "transient");
+    assert_eq!(client.roster(&group()).await.unwrap_err().name(), "refused");
+    assert_eq!(client.roster(&group()).await.unwrap_err().name(), "transient");
+    let heard = heard.lock().unwrap();
+    let routes: Vec<_> = heard.iter().map(|heard| heard.line.ends_with("/v2")).collect();
+    assert_eq!(routes, [true, false, true]);
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_come_is_unknown_for_a_write_and_transient_for_a_read() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     // Nobody accepts: the kernel takes the connection and the request, and no answer ever comes.

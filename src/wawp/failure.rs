@@ -119,7 +119,13 @@ pub(crate) fn code_in(text: &str) -> Option<u16> {
         .map(|pair| pair[1])
         .or_else(|| words.last().copied().filter(|word| is_code(word)))
         .and_then(|word| word.parse().ok())
-        .or_else(|| NAMED.iter().find(|(name, _)| lower.contains(name)).map(|(_, code)| *code))
+        .or_else(|| named(text))
+}
+
+/// The code whose name stands in the text.
+pub(crate) fn named(text: &str) -> Option<u16> {
+    let lower = text.to_ascii_lowercase();
+    NAMED.iter().find(|(name, _)| lower.contains(name)).map(|(_, code)| *code)
 }
 
 impl Cause {

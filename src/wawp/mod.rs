@@ -3,6 +3,14 @@
 //! Wawp is a thin proxy over WAHA, whose engines (GOWS, NOWEB, WEBJS) shape both events and answers; the documentation
 //! shows yet another shape. Everything here accepts all of them and never branches on the engine's name.
 //!
+//! What surprises most, each with its place:
+//! - `group.v2.join` and `group.v2.leave` mean *somebody* in the documentation and *ourselves* on the wire
+//!   (`translate/membership.rs`);
+//! - people are named by a LID whose digits are no number (`wire.rs`);
+//! - `membersCanSendMessages` comes inverted (`roster.rs`);
+//! - a refused removal comes with HTTP 200, and WhatsApp's plain refusal with HTTP 500 (`answer.rs`);
+//! - error bodies echo our token and the text of our message (`redact.rs`, `failure.rs`).
+//!
 //! | file | what it owns |
 //! |---|---|
 //! | `wire` | readers for fields that come under many names and shapes |
