@@ -20,70 +20,69 @@ fn verdict(outcome: Outcome<Value>) -> String {
 use What::{Private, Public, Read, Remove, Setting};
 
 /// Results of a removal inside HTTP 200 (`wawp-api.md` §2.2, `whatsapp-reality.md` §3.1).
+const REMOVALS: &[(&str, &str)] = &[
+    (r#"[{"status":"200","jid":"77@lid","content":{}}]"#, "done"),
+    (r#"[{"status":"403","jid":"77@lid"}]"#, "refused 403"),
+    (r#"[{"status":"401","jid":"77@lid"}]"#, "refused 401"),
+    (r#"[{"status":"408","jid":"77@lid"}]"#, "refused 408"),
+    (r#"[{"status":"409","jid":"77@lid"}]"#, "refused 409"),
+    (r#"[{"status":"417","jid":"77@lid"}]"#, "refused 417"),
+    (r#"[{"status":"419","jid":"77@lid"}]"#, "refused 419"),
+    (r#"[{"status":"400","jid":"77@lid"}]"#, "wrong_identity"),
+    (r#"[{"status":"500","jid":"77@lid"}]"#, "transient"),
+    ("[]", "unknown"),
+    (r#"[{"jid":"77@lid"}]"#, "unknown"),
+    (r#"["77@lid"]"#, "unknown"),
+    (r#"{"status":200}"#, "done"),
+    (r#"{"status":403,"message":"no"}"#, "refused 403"),
+    (r#"{"4915112345678@c.us":{"code":200,"message":"ok"}}"#, "done"),
+    (r#"{"4915112345678@c.us":{"code":404,"message":"not there","isInviteV4Sent":false}}"#, "refused 404"),
+    (r#"{"participants":[{"id":"77@lid","Error":406}]}"#, "refused 406"),
+    (r#"{"data":{"status":200}}"#, "done"),
+    (r#"{"success":true}"#, "done"),
+    (r#"{"success":false}"#, "refused"),
+    (r#"{"something":"else"}"#, "unknown"),
+    (r#""You are not an admin of this group""#, "refused"),
+    ("GroupParticipantError: you have no permission", "refused"),
+    ("true", "done"),
+    ("false", "refused"),
+    ("", "done"),
+    ("OK", "done"),
+    ("Forbidden", "unknown"),
+    ("not-authorized", "refused 401"),
+    ("rate-overlimit", "slow_down"),
+    (r#"[{"status":200,"error":"you are not an admin"}]"#, "refused"),
+    (r#"[{"status":200},{"status":403}]"#, "refused 403"),
+    (r#"{"1@lid":200}"#, "done"),
+    (r#"{"1@lid":-1}"#, "unknown"),
+    ("null", "done"),
+    ("<html><body>welcome</body></html>", "unknown"),
+    (r#"{"wawp_upstream_error":{"message":"x"}}"#, "transient"),
+    (r#"{"wawp_upstream_error":"rate-overlimit"}"#, "slow_down"),
+    (r#"{"wawp_upstream_error":{"status":403,"message":"forbidden"}}"#, "refused 403"),
+    (r#"{"status":"error","message":"participant is not in the group"}"#, "refused"),
+    (r#"{"status":false,"message":"no"}"#, "refused"),
+    (r#"{"error":"expected at least 1 children, but found 0"}"#, "wrong_identity"),
+    (r#"{"error":"server returned error 463"}"#, "locked"),
+    (r#"{"code":"quota_reached","message":"daily"}"#, "slow_down"),
+    (r#"{"sent":false,"upstream_status":429}"#, "slow_down"),
+];
+
 #[test]
 fn a_removal_is_judged_by_what_is_said_of_the_person() {
-    let gows = |error: u16| {
-        format!(
+    for (body, expected) in REMOVALS {
+        assert_eq!(judge(200, body, Remove), *expected, "{body}");
+    }
+}
+
+#[test]
+fn an_engines_participant_carries_its_error_beside_its_ids() {
+    for (error, expected) in [(0, "done"), (403, "refused 403"), (404, "refused 404"), (429, "slow_down")] {
+        let body = format!(
             r#"[{{"JID":"77@lid","PhoneNumber":"4915112345678@s.whatsapp.net","LID":"77@lid","IsAdmin":false,
                 "IsSuperAdmin":false,"DisplayName":"","Error":{error},"AddRequest":null}}]"#
-        )
-    };
-    let rows: &[(&str, &str)] = &[
-        (&gows(0), "done"),
-        (&gows(404), "refused 404"),
-        (&gows(403), "refused 403"),
-        (&gows(429), "slow_down"),
-        (r#"[{"status":"200","jid":"77@lid","content":{}}]"#, "done"),
-        (r#"[{"status":"403","jid":"77@lid"}]"#, "refused 403"),
-        (r#"[{"status":"401","jid":"77@lid"}]"#, "refused 401"),
-        (r#"[{"status":"408","jid":"77@lid"}]"#, "refused 408"),
-        (r#"[{"status":"409","jid":"77@lid"}]"#, "refused 409"),
-        (r#"[{"status":"417","jid":"77@lid"}]"#, "refused 417"),
-        (r#"[{"status":"419","jid":"77@lid"}]"#, "refused 419"),
-        (r#"[{"status":"400","jid":"77@lid"}]"#, "wrong_identity"),
-        (r#"[{"status":"500","jid":"77@lid"}]"#, "transient"),
-        ("[]", "unknown"),
-        (r#"[{"jid":"77@lid"}]"#, "unknown"),
-        (r#"["77@lid"]"#, "unknown"),
-        (r#"{"status":200}"#, "done"),
-        (r#"{"status":403,"message":"no"}"#, "refused 403"),
-        (r#"{"4915112345678@c.us":{"code":200,"message":"ok"}}"#, "done"),
-        (
-            r#"{"4915112345678@c.us":{"code":404,"message":"not there","isInviteV4Sent":false}}"#,
-            "refused 404",
-        ),
-        (r#"{"participants":[{"id":"77@lid","Error":406}]}"#, "refused 406"),
-        (r#"{"data":{"status":200}}"#, "done"),
-        (r#"{"success":true}"#, "done"),
-        (r#"{"success":false}"#, "refused"),
-        (r#"{"something":"else"}"#, "unknown"),
-        (r#""You are not an admin of this group""#, "refused"),
-        ("GroupParticipantError: you have no permission", "refused"),
-        ("true", "done"),
-        ("false", "refused"),
-        ("", "done"),
-        ("OK", "done"),
-        ("Forbidden", "unknown"),
-        ("not-authorized", "refused 401"),
-        ("rate-overlimit", "slow_down"),
-        (r#"[{"status":200,"error":"you are not an admin"}]"#, "refused"),
-        (r#"[{"status":200},{"status":403}]"#, "refused 403"),
-        (r#"{"1@lid":200}"#, "done"),
-        (r#"{"1@lid":-1}"#, "unknown"),
-        ("null", "done"),
-        ("<html><body>welcome</body></html>", "unknown"),
-        (r#"{"wawp_upstream_error":{"message":"x"}}"#, "transient"),
-        (r#"{"wawp_upstream_error":"rate-overlimit"}"#, "slow_down"),
-        (r#"{"wawp_upstream_error":{"status":403,"message":"forbidden"}}"#, "refused 403"),
-        (r#"{"status":"error","message":"participant is not in the group"}"#, "refused"),
-        (r#"{"status":false,"message":"no"}"#, "refused"),
-        (r#"{"error":"expected at least 1 children, but found 0"}"#, "wrong_identity"),
-        (r#"{"error":"server returned error 463"}"#, "locked"),
-        (r#"{"code":"quota_reached","message":"daily"}"#, "slow_down"),
-        (r#"{"sent":false,"upstream_status":429}"#, "slow_down"),
-    ];
-    for (body, expected) in rows {
-        assert_eq!(judge(200, body, Remove), *expected, "{body}");
+        );
+        assert_eq!(judge(200, &body, Remove), expected, "{error}");
     }
 }
 
