@@ -1,1 +1,43 @@
-//! simulator
+//! A small stateful WhatsApp behind Wawp's API, for tests, the demo, and `perimeterd simulate`.
+//!
+//! It is the other side: it shares only the ids and the clock with the daemon, and writes its own JSON. It is not a model
+//! of WhatsApp's internals: messages always arrive, media do not exist, and the ban meter is a guess.
+//!
+//! # Control API
+//!
+//! [`Simulator::serve`] answers the gateway's routes under `/v2` and these under `/sim` (JSON in and out, no credentials;
+//! listen on loopback only):
+//!
+//! | call | body | does |
+//! |---|---|---|
+//! | `POST /sim/groups` | `{"id":"1203…@g.us","subject":"Club","addressing":"lid","we_are":"admin"}` | makes a group |
+//! | `GET /sim/groups/{id}` | | its settings and members with both ids |
+//! | `POST /sim/people` | `{"phone":"4477…","name":"Ann","hides_phone":false,"refuses_adds":false}` | makes or changes somebody |
+//! | `POST /sim/groups/{id}/join` | `{"phone":"4477…","name":"Ann","via":"link"}` or `"via":"added","by":"4477…"` | somebody comes in |
+//! | `POST /sim/groups/{id}/leave` | `{"phone":"4477…","by":"4477…"}` | goes, or is put out |
+//! | `POST /sim/groups/{id}/role` | `{"phone":"4477…","admin":true}` | promoted or demoted |
+//! | `POST /sim/messages` | `{"phone":"4477…","group":"1203…@g.us","text":"hello"}` | somebody writes (no group: to us) |
+//! | `POST /sim/session` | `{"status":"STOPPED"}` | the first session drops or is back |
+//! | `POST /sim/webhook` | `{"url":"http://…/webhooks/{session}","secret":"…","hmac":{"key":"…"}}` | where events go |
+//! | `GET`, `POST`, `DELETE /sim/faults` | a [`faults::Fault`] | lists, adds one, clears all |
+//! | `GET /sim/calls` | | every call that reached the gateway |
+//! | `GET /sim/sent` | | every message that reached a chat |
+
+pub mod announce;
+pub mod calls;
+mod control;
+pub mod event_body;
+pub mod faults;
+mod handle;
+pub mod meter;
+pub mod scenario;
+mod server;
+pub mod webhook;
+pub mod world;
+
+pub use calls::{CallRecord, most_in_window};
+pub use event_body::{Dialect, Envelope, Quirks};
+pub use faults::{Fault, Kind, Target};
+pub use handle::{Engine, Options, SessionOptions, Simulator};
+pub use webhook::{Algorithm, Delivery, Signing, WebhookTarget};
+pub use world::{Addressing, Role, Via, World};

@@ -1,0 +1,378 @@
+//! What each operation does to the world and answers. Pure: a world in, an answer and the changes out.
+
+use super::{
+    ask::Ask,
+    envelope,
+    route::{Route, Switch},
+    shapes,
+};
+use crate::{
+    clock::Timestamp,
+    ids::{GroupId, Jid, Lid, Phone},
+    simulator::{
+        handle::{Engine, Options},
+        meter::Offence,
+        world::{Addressing, Change, Group, Role, Sent, Via, World},
+    },
+};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The vendor's bound on a text message.
+const MAX_TEXT: usize = 4096;
+
+/// A body in one of its kinds.
+pub(super) enum Body {
+    Json(Value),
+    Text(String),
+    Empty,
+}
+
+/// An answer and what changed.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Body,
+    pub(super) retry_after: Option<u64>,
+    pub(super) effect: bool,
+    pub(super) changes: Vec<Change>,
+}
+
+impl Answer {
+    pub(super) fn refusal(status: StatusCode, body: Body) -> Self {
+        Self { status, body, retry_after: None, effect: false, changes: Vec::new() }
+    }
+
+    pub(super) fn told(body: Value) -> Self {
+        Self::refusal(StatusCode::OK, Body::Json(body))
+    }
+
+    pub(super) fn done(body: Body, changes: impl IntoIterator<Item = Change>) -> Self {
+        Self { effect: true, changes: changes.into_iter().collect(), ..Self::refusal(StatusCode::OK, body) }
+    }
+}
+
+/// A refusal in the vendor's envelope.
+pub(super) fn refused(status: StatusCode, message: &str) -> Answer {
+    Answer::refusal(status, Body::Json(envelope(status, message)))
+}
+
+/// A refusal of WhatsApp, passed through by the engine as 500. The query, and with it the token, is echoed, as upstream does.
+pub(super) fn upstream(message: &str, ask: &Ask, now: Timestamp) -> Answer {
+    let token = ask.credentials().map(|credentials| credentials.token);
+    let body = json!({
+        "statusCode": 500, "timestamp": now.to_string(), "exception": {"message": message, "code": 2},
+        "request": {"path": ask.path, "method": ask.method.as_str(), "query": {"access_token": token}},
+        "version": {"version": "2026.7.1", "engine": "GOWS", "tier": "PLUS"},
+    });
+    Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Body::Json(body))
+}
+
+/// 429.
+pub(super) fn rate_limited(retry_after: Option<u64>) -> Answer {
+    Answer { retry_after, ..refused(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded") }
+}
+
+/// 422: the session is not connected.
+pub(super) fn not_working(session: &str, status: &str) -> Answer {
+    let body = json!({
+        "error": "Session status is not as expected. Try again later or restart the session",
+        "session": session, "status": status, "expected": ["WORKING"],
+    });
+    Answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, Body::Json(body))
+}
+
+/// How a fault bends an operation from inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Twist {
+    /// Says done, does nothing.
+    Silent,
+    /// That code for everybody, does nothing.
+    PerPerson(u16),
+}
+
+/// Everything an operation needs.
+pub(super) struct Stage<'a> {
+    pub(super) world: &'a mut World,
+    pub(super) session: usize,
+    pub(super) me: Lid,
+    pub(super) ask: &'a Ask,
+    pub(super) options: &'a Options,
+    pub(super) twist: Option<Twist>,
+    pub(super) now: Timestamp,
+    pub(super) at: Duration,
+}
+
+impl Stage<'_> {
+    pub(super) fn act(&mut self, route: &Route) -> Answer {
+        self.act_on_group(route).unwrap_or_else(|answer| answer)
+    }
+
+    fn act_on_group(&mut self, route: &Route) -> Result<Answer, Answer> {
+        let engine = self.options.engine;
+        Ok(match route {
+            Route::Group(id) => {
+                Answer::told(shapes::group(self.world, self.inside(id)?, self.me, engine, true))
+            }
+            Route::Roster(id) => Answer::told(shapes::roster(self.world, self.inside(id)?, self.me, engine)),
+            Route::RosterV2(id) if self.options.roster_v2 => {
+                Answer::told(shapes::roster_v2(self.world, self.inside(id)?, self.me))
+            }
+            Route::RosterV2(_) => refused(StatusCode::NOT_FOUND, "no route was found"),
+            Route::Members(id, deed) => self.members(id, *deed)?,
+            Route::ReadSwitch(id, switch) => {
+                let group = self.inside(id)?;
+                let on = if *switch == Switch::Messages { group.announce_only } else { group.info_locked };
+                Answer::told(json!({"adminsOnly": on}))
+            }
+            Route::WriteSwitch(id, switch) => self.write_switch(id, *switch)?,
+            Route::InviteCode(id) => Answer::told(json!(self.administered(id)?.invite_code)),
+            Route::RevokeInvite(id) => self.revoke(id)?,
+            Route::Subject(id) => self.describe(id, "subject")?,
+            Route::Description(id) => self.describe(id, "description")?,
+            Route::Leave(id) => {
+                let id = self.inside(id)?.id.clone();
+                let me = self.me;
+                let change = if self.silent() { None } else { self.world.leave(&id, &[me], None) };
+                Answer { effect: change.is_some(), ..Answer::done(Body::Empty, change) }
+            }
+            other => self.act_elsewhere(other),
+        })
+    }
+
+    fn act_elsewhere(&mut self, route: &Route) -> Answer {
+        match route {
+            Route::Groups => self.groups(),
+            Route::CreateGroup => self.create(),
+            Route::CountGroups => Answer::told(json!({"count": self.mine().count()})),
+            Route::Refresh => Answer::told(json!(true)),
+            Route::SendText => self.send(),
+            Route::Lids => self.lids(),
+            Route::CountLids => Answer::told(json!({"count": self.world.pairs(self.me).len()})),
+            Route::Lid(lid) => self.lid(lid),
+            Route::LidOf(number) => {
+                let number = number.trim_end_matches("@c.us");
+                let lid = Phone::parse(number).and_then(|phone| self.world.find(&phone.jid()));
+                let pn = Phone::parse(number).map(Phone::jid);
+                Answer::told(json!({"lid": lid.map(Lid::jid), "pn": pn}))
+            }
+            Route::CheckExists => {
+                let phone = self.ask.text("phone").and_then(|text| Phone::parse(&text));
+                let Some(phone) = phone else {
+                    return refused(StatusCode::BAD_REQUEST, "missing required parameter(s): phone");
+                };
+                let exists = self.world.find(&phone.jid()).is_some();
+                Answer::told(json!({"numberExists": exists, "chatId": exists.then(|| phone.jid())}))
+            }
+            _ => self.about_session(route),
+        }
+    }
+
+    fn about_session(&mut self, route: &Route) -> Answer {
+        let me = self.world.both_ids(self.me);
+        let (id, lid) = (me.phone.map(Phone::jid), me.lid.map(Lid::jid));
+        let name = self.world.profile(self.me).map(|profile| profile.name.clone());
+        let body = self.ask.body().clone();
+        let Some(session) = self.world.session_mut(self.session) else {
+            return refused(StatusCode::UNAUTHORIZED, "the session is gone");
+        };
+        let me = json!({"id": id, "lid": lid, "pushName": name});
+        Answer::told(match route {
+            Route::SessionMe => me,
+            Route::ReadWebhook => json!({"webhooks": session.webhooks, "systemConfig": {"webhooks": []}}),
+            Route::WriteWebhook => {
+                session.webhooks = body.get("webhooks").cloned().unwrap_or_else(|| json!([]));
+                return Answer::done(
+                    Body::Json(json!({"success": true, "webhooks": session.webhooks})),
+                    None,
+                );
+            }
+            Route::RateLimit => json!({
+                "policy_slug": "strict", "has_active_plan": true, "free_policies": ["strict", "standard_policy"],
+                "policies": [{"slug": "strict", "available": true, "send_message_per_minute": 20,
+                    "group_req_per_minute": 20, "check_req_per_minute": 20}],
+            }),
+            _ => json!({
+                "name": session.name, "status": session.status, "engine": "GOWS",
+                "config": {"webhooks": session.webhooks, "proxy": null}, "me": me,
+            }),
+        })
+    }
+
+    pub(super) fn silent(&self) -> bool {
+        self.twist.is_some()
+    }
+
+    fn mine(&self) -> impl Iterator<Item = &Group> {
+        self.world.groups().filter(|group| group.members.contains_key(&self.me))
+    }
+
+    /// A group that we are in.
+    pub(super) fn inside(&self, id: &str) -> Result<&Group, Answer> {
+        let group = GroupId::parse(id).and_then(|id| self.world.group(&id));
+        let code = |code: &str| {
+            upstream(&format!("2 UNKNOWN: info query returned status {code}"), self.ask, self.now)
+        };
+        let group = group.ok_or_else(|| code("404: item-not-found"))?;
+        if group.members.contains_key(&self.me) { Ok(group) } else { Err(code("403: forbidden")) }
+    }
+
+    /// A group that we may change.
+    pub(super) fn administered(&mut self, id: &str) -> Result<&mut Group, Answer> {
+        let group = self.inside(id)?;
+        let id = group.id.clone();
+        if !group.is_admin(self.me) {
+            self.world.meter.weigh(Offence::WithoutRight, self.at);
+            return Err(if self.options.documented_refusals {
+                refused(StatusCode::FORBIDDEN, "the instance is not an admin of this group")
+            } else {
+                upstream("2 UNKNOWN: info query returned status 401: not-authorized", self.ask, self.now)
+            });
+        }
+        self.world.group_mut(&id).ok_or_else(|| refused(StatusCode::NOT_FOUND, "no such group"))
+    }
+
+    fn write_switch(&mut self, id: &str, switch: Switch) -> Result<Answer, Answer> {
+        let Some(on) = self.ask.flag("adminsOnly") else {
+            return Err(refused(StatusCode::BAD_REQUEST, "missing required parameter(s): adminsOnly"));
+        };
+        let silent = self.silent();
+        let group = self.administered(id)?;
+        if silent {
+            return Ok(Answer::told(json!(true)));
+        }
+        let (field, key) = match switch {
+            Switch::Messages => (&mut group.announce_only, "membersCanSendMessages"),
+            Switch::Info => (&mut group.info_locked, "membersCanEditInfo"),
+        };
+        let changed = std::mem::replace(field, on) != on;
+        let what = [(key.to_owned(), json!(!on))].into_iter().collect();
+        let change = changed.then(|| Change::Updated { group: group.id.clone(), what });
+        Ok(Answer::done(Body::Json(json!(true)), change))
+    }
+
+    fn revoke(&mut self, id: &str) -> Result<Answer, Answer> {
+        let group = self.administered(id)?;
+        let (id, old) = (group.id.clone(), group.invite_code.clone());
+        if self.silent() {
+            return Ok(Answer::told(json!(old)));
+        }
+        let (code, change) = self.world.revoke_invite(&id).unzip();
+        Ok(Answer::done(Body::Json(json!(code)), change))
+    }
+
+    fn describe(&mut self, id: &str, key: &str) -> Result<Answer, Answer> {
+        let text = self.ask.text(key).filter(|text| !text.trim().is_empty());
+        let Some(text) = text else {
+            return Err(refused(StatusCode::BAD_REQUEST, "the text must not be empty"));
+        };
+        if self.inside(id)?.info_locked {
+            self.administered(id)?;
+        }
+        let id = self.inside(id)?.id.clone();
+        let silent = self.silent();
+        let Some(group) = self.world.group_mut(&id).filter(|_| !silent) else {
+            return Ok(Answer::told(json!(true)));
+        };
+        let field = if key == "subject" { &mut group.subject } else { &mut group.description };
+        field.clone_from(&text);
+        let what = [(key.to_owned(), json!(text))].into_iter().collect();
+        Ok(Answer::done(Body::Json(json!(true)), Some(Change::Updated { group: id, what })))
+    }
+
+    fn groups(&mut self) -> Answer {
+        let (limit, offset) = (self.ask.number("limit"), self.ask.number("offset").unwrap_or(0));
+        let members = self.ask.text("exclude").as_deref() != Some("participants");
+        let engine = self.options.engine;
+        let page = self.mine().skip(offset).take(limit.unwrap_or(usize::MAX));
+        let shaped = page.map(|group| {
+            (group.id.as_str().to_owned(), shapes::group(self.world, group, self.me, engine, members))
+        });
+        Answer::told(match engine {
+            Engine::Noweb => Value::Object(shaped.collect()),
+            Engine::Gows | Engine::Webjs => shaped.map(|(_, group)| group).collect(),
+        })
+    }
+
+    fn create(&mut self) -> Answer {
+        let Some(name) = self.ask.text("name") else {
+            return refused(StatusCode::BAD_REQUEST, "missing required parameter(s): name");
+        };
+        self.world.meter.weigh(Offence::Creation, self.at);
+        let number = self.world.rng.u64(120_363_000_000_000_000..120_364_000_000_000_000);
+        let Some(id) = GroupId::parse(&format!("{number}@g.us")) else {
+            return refused(StatusCode::INTERNAL_SERVER_ERROR, "no id left");
+        };
+        let me = self.me;
+        let group = self.world.add_group(id.clone(), &name, Addressing::Lid);
+        group.owner = Some(me);
+        let asked: Vec<_> = self.ask.people().iter().filter_map(|jid| self.world.find(jid)).collect();
+        let change = self.world.join(&id, &[&[me][..], &asked].concat(), Via::Unknown);
+        let Some(group) = self.world.group_mut(&id) else {
+            return refused(StatusCode::INTERNAL_SERVER_ERROR, "the group is gone");
+        };
+        group.members.insert(me, Role::Superadmin);
+        let shape = self
+            .world
+            .group(&id)
+            .map(|group| shapes::group(self.world, group, me, self.options.engine, true));
+        Answer::done(Body::Json(json!(shape)), change)
+    }
+
+    fn send(&mut self) -> Answer {
+        let (Some(chat), Some(text)) = (self.ask.text("chatId"), self.ask.message()) else {
+            return refused(StatusCode::BAD_REQUEST, "missing required parameter(s): chatId, message");
+        };
+        if text.is_empty() || text.chars().count() > MAX_TEXT {
+            return refused(StatusCode::BAD_REQUEST, "message must have 1 to 4096 characters");
+        }
+        let (to, cold) = match Jid::parse(&chat) {
+            Some(Jid::Group(id)) => match self.inside(id.as_str()) {
+                Ok(group) if group.announce_only && !group.is_admin(self.me) => {
+                    return upstream("2 UNKNOWN: server returned error 420", self.ask, self.now);
+                }
+                Ok(_) => (None, false),
+                Err(answer) => return answer,
+            },
+            Some(Jid::Phone(_) | Jid::Lid(_)) => match self.world.find(&chat) {
+                Some(lid) => (Some(lid), self.world.is_cold(lid, self.now)),
+                None => {
+                    return upstream("2 UNKNOWN: server returned error 404: no such user", self.ask, self.now);
+                }
+            },
+            Some(Jid::Other) | None => return refused(StatusCode::BAD_REQUEST, "chatId is not a chat"),
+        };
+        if cold {
+            if self.world.meter.is_restricted() {
+                return upstream("2 UNKNOWN: server returned error 463", self.ask, self.now);
+            }
+            self.world.meter.weigh(Offence::ColdMessage, self.at);
+        }
+        let id: String = (0..20).map(|_| self.world.rng.digit(16).to_ascii_uppercase()).collect();
+        let shape = json!({
+            "id": format!("true_{chat}_{id}"), "_data": {"Info": {"ID": id, "IsFromMe": true, "Chat": chat}},
+        });
+        if self.silent() {
+            return Answer::told(shape);
+        }
+        let to = to.map(|lid| self.world.both_ids(lid));
+        self.world.deliver(Sent { chat, to, text, at: self.now, cold });
+        Answer::done(Body::Json(shape), None)
+    }
+
+    fn lids(&mut self) -> Answer {
+        let (limit, offset) =
+            (self.ask.number("limit").unwrap_or(100), self.ask.number("offset").unwrap_or(0));
+        let pairs = self.world.pairs(self.me).into_iter().skip(offset).take(limit);
+        Answer::told(pairs.map(|(lid, phone)| json!({"lid": lid.jid(), "pn": phone.jid()})).collect())
+    }
+
+    fn lid(&mut self, text: &str) -> Answer {
+        let asked = Lid::parse(text).or_else(|| Lid::parse(&format!("{text}@lid")));
+        let Some(lid) = asked else {
+            return refused(StatusCode::BAD_REQUEST, "not a LID");
+        };
+        let pn = self.world.shown(lid, self.me).phone.filter(|_| self.world.profile(lid).is_some());
+        Answer::told(json!({"lid": lid.jid(), "pn": pn.map(Phone::jid)}))
+    }
+}

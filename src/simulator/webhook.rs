@@ -1,0 +1,332 @@
+//! Sends events to the daemon as the gateway does: proofs, retries with a constant delay, and the disorder of real life.
+//!
+//! One dispatcher makes first attempts in order; a refused delivery is repeated beside it, so it holds up nobody.
+
+use super::announce::Event;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Sha256, Sha512};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::{Notify, mpsc};
+
+/// The hash of a signature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// As the engine signs.
+    #[default]
+    Sha512,
+    /// As the vendor's Python kit checks.
+    Sha256,
+}
+
+/// How bodies are signed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct Signing {
+    /// The shared key.
+    pub key: String,
+    /// The header that carries the hex digits.
+    #[serde(default = "default_header")]
+    pub header: String,
+    /// The hash.
+    #[serde(default)]
+    pub algorithm: Algorithm,
+}
+
+fn default_header() -> String {
+    "X-Webhook-Hmac".to_owned()
+}
+
+impl std::fmt::Debug for Signing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signing").field("header", &self.header).field("algorithm", &self.algorithm).finish()
+    }
+}
+
+/// The HMAC of a body in hex, as the gateway writes it.
+pub fn signature(key: &str, algorithm: Algorithm, body: &[u8]) -> String {
+    const ANY_LENGTH: &str = "HMAC takes keys of any length";
+    match algorithm {
+        Algorithm::Sha512 => {
+            let mut mac = Hmac::<Sha512>::new_from_slice(key.as_bytes()).expect(ANY_LENGTH);
+            mac.update(body);
+            hex::encode(mac.finalize().into_bytes())
+        }
+        Algorithm::Sha256 => {
+            let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect(ANY_LENGTH);
+            mac.update(body);
+            hex::encode(mac.finalize().into_bytes())
+        }
+    }
+}
+
+/// Where events go.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct WebhookTarget {
+    /// The address; `{session}` stands for the session's name.
+    pub url: String,
+    /// Sent as `?secret=`.
+    #[serde(default)]
+    pub secret: Option<String>,
+    /// The signature.
+    #[serde(default)]
+    pub hmac: Option<Signing>,
+}
+
+impl std::fmt::Debug for WebhookTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebhookTarget")
+            .field("url", &self.url)
+            .field("hmac", &self.hmac)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WebhookTarget {
+    /// An address without any proof.
+    pub fn plain(url: impl Into<String>) -> Self {
+        Self { url: url.into(), secret: None, hmac: None }
+    }
+}
+
+/// How deliveries go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Delivery {
+    /// Attempts in all; the engine's old default is 15.
+    pub attempts: u32,
+    /// The constant pause between attempts, in milliseconds.
+    pub delay_ms: u64,
+    /// The share of events that are delivered twice.
+    pub duplicates: f64,
+    /// The share of events that are never delivered.
+    pub lost: f64,
+    /// Events that wait together go out in random order.
+    pub reorder: bool,
+    /// Events that wait together go out as one array body.
+    pub arrays: bool,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self { attempts: 15, delay_ms: 2000, duplicates: 0.0, lost: 0.0, reorder: false, arrays: false }
+    }
+}
+
+/// The most events that are shuffled or put into an array together.
+const BATCH: usize = 16;
+
+/// The sending side. Clones share everything.
+#[derive(Clone, Debug)]
+pub(super) struct Emitter {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    target: Mutex<Option<WebhookTarget>>,
+    delivery: Mutex<Delivery>,
+    queue: Mutex<Option<mpsc::UnboundedSender<Event>>>,
+    seed: u64,
+    open: AtomicUsize,
+    acknowledged: AtomicUsize,
+    settled: Notify,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Emitter {
+    pub(super) fn new(target: Option<WebhookTarget>, delivery: Delivery, seed: u64) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                target: Mutex::new(target),
+                delivery: Mutex::new(delivery),
+                queue: Mutex::new(None),
+                seed,
+                open: AtomicUsize::new(0),
+                acknowledged: AtomicUsize::new(0),
+                settled: Notify::new(),
+            }),
+        }
+    }
+
+    pub(super) fn set_target(&self, target: Option<WebhookTarget>) {
+        *locked(&self.shared.target) = target;
+    }
+
+    pub(super) fn set_delivery(&self, delivery: Delivery) -> Delivery {
+        std::mem::replace(&mut *locked(&self.shared.delivery), delivery)
+    }
+
+    /// Queues events; needs a running tokio runtime. Without a target they are gone, like with a real gateway.
+    pub(super) fn send(&self, events: Vec<Event>) {
+        if events.is_empty() || locked(&self.shared.target).is_none() {
+            return;
+        }
+        let mut queue = locked(&self.shared.queue);
+        let sender = queue.get_or_insert_with(|| {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            tokio::spawn(dispatch(Arc::downgrade(&self.shared), receiver));
+            sender
+        });
+        for event in events {
+            self.shared.open.fetch_add(1, Ordering::SeqCst);
+            if sender.send(event).is_err() {
+                self.shared.close(1);
+            }
+        }
+    }
+
+    /// How many events are not yet delivered or given up.
+    pub(super) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// How many deliveries were answered with a 2xx.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.shared.acknowledged.load(Ordering::SeqCst)
+    }
+
+    pub(super) async fn settle(&self) {
+        loop {
+            let notified = self.shared.settled.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.open() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Shared {
+    fn close(&self, events: usize) {
+        self.open.fetch_sub(events, Ordering::SeqCst);
+        self.settled.notify_waiters();
+    }
+}
+
+async fn dispatch(shared: std::sync::Weak<Shared>, mut queue: mpsc::UnboundedReceiver<Event>) {
+    // A missing provider would make the client panic; a second installation is refused and does no harm.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build();
+    let Ok(client) = client else { return };
+    let mut rng = fastrand::Rng::with_seed(shared.upgrade().map_or(0, |shared| shared.seed));
+    let mut waiting = Vec::new();
+    while queue.recv_many(&mut waiting, BATCH).await > 0 {
+        let Some(shared) = shared.upgrade() else { return };
+        let delivery = locked(&shared.delivery).clone();
+        for (session, events) in batches(std::mem::take(&mut waiting), &delivery, &mut rng) {
+            let lost = rng.f64() < delivery.lost;
+            let copies = if rng.f64() < delivery.duplicates { 2 } else { 1 };
+            let Some(target) = locked(&shared.target).clone().filter(|_| !lost) else {
+                shared.close(events.len());
+                continue;
+            };
+            let body = if delivery.arrays { Value::Array(events.clone()) } else { events[0].clone() };
+            let post = Post {
+                client: client.clone(),
+                target,
+                session,
+                body: body.to_string(),
+                events: events.len(),
+            };
+            for copy in 0..copies {
+                post.first(&shared, &delivery, copy == 0).await;
+            }
+        }
+    }
+}
+
+fn batches(
+    mut events: Vec<Event>,
+    delivery: &Delivery,
+    rng: &mut fastrand::Rng,
+) -> Vec<(String, Vec<Value>)> {
+    if delivery.reorder {
+        rng.shuffle(&mut events);
+    }
+    let mut bodies: Vec<(String, Vec<Value>)> = Vec::new();
+    for Event { session, body } in events {
+        match bodies.last_mut().filter(|(last, _)| delivery.arrays && *last == session) {
+            Some((_, together)) => together.push(body),
+            None => bodies.push((session, vec![body])),
+        }
+    }
+    bodies
+}
+
+#[derive(Clone)]
+struct Post {
+    client: reqwest::Client,
+    target: WebhookTarget,
+    session: String,
+    body: String,
+    events: usize,
+}
+
+impl Post {
+    /// One attempt here, the others in the background. `counts`: it is not a mere duplicate.
+    async fn first(&self, shared: &Arc<Shared>, delivery: &Delivery, counts: bool) {
+        let events = if counts { self.events } else { 0 };
+        if self.attempt().await {
+            shared.acknowledged.fetch_add(1, Ordering::SeqCst);
+            shared.close(events);
+            return;
+        }
+        let (post, shared, delivery) = (self.clone(), shared.clone(), delivery.clone());
+        tokio::spawn(async move {
+            for _ in 1..delivery.attempts {
+                tokio::time::sleep(Duration::from_millis(delivery.delay_ms)).await;
+                if post.attempt().await {
+                    shared.acknowledged.fetch_add(1, Ordering::SeqCst);
+                    break;
+                }
+            }
+            shared.close(events);
+        });
+    }
+
+    async fn attempt(&self) -> bool {
+        let mut request = self
+            .client
+            .post(self.target.url.replace("{session}", &self.session))
+            .header("content-type", "application/json")
+            .header("user-agent", "WAHA/2026.7.1")
+            .header("x-webhook-request-id", format!("{:016x}", fastrand::u64(..)));
+        if let Some(secret) = &self.target.secret {
+            request = request.query(&[("secret", secret)]);
+        }
+        if let Some(signing) = &self.target.hmac {
+            let hex = signature(&signing.key, signing.algorithm, self.body.as_bytes());
+            request = request.header(&signing.header, hex);
+        }
+        let answer = request.body(self.body.clone()).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The public vector of the engine's documentation.
+    #[test]
+    fn the_signature_is_that_of_the_engine() {
+        let body = br#"{"event":"message","session":"default","engine":"WEBJS"}"#;
+        let hex = signature("my-secret-key", Algorithm::Sha512, body);
+        assert!(hex.starts_with("208f8a55dde9e05519e898b1"), "{hex}");
+        assert_eq!(hex.len(), 128);
+        assert_eq!(signature("my-secret-key", Algorithm::Sha256, body).len(), 64);
+    }
+}

@@ -1,0 +1,499 @@
+//! The state of the small WhatsApp: people, groups, sessions, messages, and the log of calls.
+//!
+//! Owns the rules of groups (who may join by link, who may remove whom) and answers every change with a [`Change`]
+//! for the announcer. Pure: no I/O, no clock, no JSON of the gateway. Everybody has a phone and a LID here;
+//! how much of that is shown to a session is decided by [`World::shown`].
+
+use super::{
+    calls::{CallLog, CallRecord},
+    meter::Meter,
+};
+use crate::{
+    action::Class,
+    clock::Timestamp,
+    ids::{GroupId, Jid, Lid, Person, Phone},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+/// Who has not written to us for this long is a stranger again (the daemon's `cold_dm` uses the same number).
+const WARM_FOR: Duration = Duration::from_secs(28 * 24 * 3600);
+
+/// A human of this world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Their number.
+    pub phone: Phone,
+    /// Their hidden id; the key everywhere in this world.
+    pub lid: Lid,
+    /// The name they gave themselves.
+    pub name: String,
+    /// The number is shown to nobody (a username account, an anonymous group).
+    pub hides_phone: bool,
+    /// May be invited but not added (per-person 403).
+    pub refuses_adds: bool,
+}
+
+/// What a member may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Nothing special.
+    Participant,
+    /// Settings and members.
+    Admin,
+    /// The creator: cannot be removed or demoted.
+    Superadmin,
+}
+
+impl Role {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Participant => "participant",
+            Self::Admin => "admin",
+            Self::Superadmin => "superadmin",
+        }
+    }
+}
+
+/// By which kind of id a group names its members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Addressing {
+    /// `…@lid`, as new groups do.
+    #[default]
+    Lid,
+    /// The phone.
+    Phone,
+}
+
+/// How somebody came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// By the invite link. Refused to people who were once removed.
+    Link,
+    /// Added by that member.
+    AddedBy(Person),
+    /// WhatsApp does not say.
+    Unknown,
+}
+
+/// A group and its members.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// `…@g.us`.
+    pub id: GroupId,
+    /// Its name.
+    pub subject: String,
+    /// Its description.
+    pub description: String,
+    /// How members are named.
+    pub addressing: Addressing,
+    /// Only admins may write.
+    pub announce_only: bool,
+    /// Only admins may edit subject and description.
+    pub info_locked: bool,
+    /// The code behind `chat.whatsapp.com/`.
+    pub invite_code: String,
+    /// Who made it.
+    pub owner: Option<Lid>,
+    /// Members and their roles.
+    pub members: BTreeMap<Lid, Role>,
+    /// Removed by an admin: the link is dead for them.
+    pub link_banned: HashSet<Lid>,
+    /// The most members; 1,024 as the vendor says.
+    pub capacity: usize,
+}
+
+impl Group {
+    /// Whether that person may change members and settings.
+    pub fn is_admin(&self, who: Lid) -> bool {
+        self.members.get(&who).is_some_and(|role| *role >= Role::Admin)
+    }
+}
+
+/// Whether a session is usable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Connected.
+    Working,
+    /// Every call answers 422, no event is sent.
+    Stopped,
+}
+
+/// A connected WhatsApp number of the operator.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The gateway's name of it, in every event.
+    pub name: String,
+    /// The vendor's 12 characters.
+    pub instance_id: String,
+    /// The secret of the calls.
+    pub token: String,
+    /// Whose account it is.
+    pub me: Lid,
+    /// Connected or not.
+    pub status: Status,
+    /// What was set by `POST /v2/session/webhook`, as it came. Not used for emission: see `WebhookTarget`.
+    pub webhooks: serde_json::Value,
+}
+
+/// A message that arrived in a chat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sent {
+    /// `…@g.us` or the person's id as the caller wrote it.
+    pub chat: String,
+    /// The receiver, if it is one person.
+    pub to: Option<Person>,
+    /// The text.
+    pub text: String,
+    /// When.
+    pub at: Timestamp,
+    /// To somebody who had not written to us within 28 days.
+    pub cold: bool,
+}
+
+/// Something that happened, for the announcer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// People came in.
+    Joined {
+        /// Where.
+        group: GroupId,
+        /// Who, in order.
+        who: Vec<Lid>,
+        /// How.
+        via: Via,
+    },
+    /// People are out.
+    Left {
+        /// Where.
+        group: GroupId,
+        /// Who.
+        who: Vec<Lid>,
+        /// Who put them out; `None`: they went.
+        by: Option<Lid>,
+    },
+    /// Roles changed.
+    Role {
+        /// Where.
+        group: GroupId,
+        /// Who.
+        who: Vec<Lid>,
+        /// Promoted, else demoted.
+        up: bool,
+        /// Who did it.
+        by: Lid,
+    },
+    /// The group itself changed.
+    Updated {
+        /// Which.
+        group: GroupId,
+        /// The changed keys as upstream names them, with their new values.
+        what: serde_json::Map<String, serde_json::Value>,
+    },
+    /// Somebody wrote.
+    Written {
+        /// The group, or `None` for a private message to the session.
+        group: Option<GroupId>,
+        /// To which session, for private messages.
+        to: Option<Lid>,
+        /// Who.
+        from: Lid,
+        /// What.
+        text: String,
+    },
+}
+
+/// Everything there is.
+#[derive(Debug)]
+pub struct World {
+    people: HashMap<Lid, Profile>,
+    by_phone: HashMap<Phone, Lid>,
+    contacts: HashSet<Lid>,
+    groups: BTreeMap<GroupId, Group>,
+    sessions: Vec<Session>,
+    sent: Vec<Sent>,
+    wrote: HashMap<Lid, Timestamp>,
+    pub(super) log: CallLog,
+    pub(super) meter: Meter,
+    pub(super) rng: fastrand::Rng,
+}
+
+impl World {
+    /// An empty world; equal seeds give equal LIDs and invite codes.
+    pub fn new(seed: u64, meter: Meter) -> Self {
+        Self {
+            people: HashMap::new(),
+            by_phone: HashMap::new(),
+            contacts: HashSet::new(),
+            groups: BTreeMap::new(),
+            sessions: Vec::new(),
+            sent: Vec::new(),
+            wrote: HashMap::new(),
+            log: CallLog::default(),
+            meter,
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Makes sure that somebody exists and answers their hidden id. A known phone or LID finds the same person again;
+    /// what is missing is made up: a LID from nothing, a phone in a range that is nobody's.
+    pub fn person(&mut self, person: Person) -> Lid {
+        let known = person.lid.filter(|lid| self.people.contains_key(lid));
+        if let Some(lid) = known.or_else(|| person.phone.and_then(|phone| self.by_phone.get(&phone).copied()))
+        {
+            return lid;
+        }
+        let lid = person.lid.unwrap_or_else(|| {
+            loop {
+                let lid = Lid::from_u64(self.rng.u64(10_000_000_000_000..300_000_000_000_000));
+                if !self.people.contains_key(&lid) {
+                    break lid;
+                }
+            }
+        });
+        let phone = person.phone.unwrap_or_else(|| {
+            loop {
+                let made_up = self.rng.u64(999_000_000_000..999_999_999_999);
+                if let Some(phone) =
+                    Phone::from_u64(made_up).filter(|phone| !self.by_phone.contains_key(phone))
+                {
+                    break phone;
+                }
+            }
+        });
+        let name = format!("Person {}", self.people.len() + 1);
+        self.by_phone.insert(phone, lid);
+        self.people.insert(lid, Profile { phone, lid, name, hides_phone: false, refuses_adds: false });
+        lid
+    }
+
+    /// The same with a name.
+    pub fn named(&mut self, person: Person, name: &str) -> Lid {
+        let lid = self.person(person);
+        if let Some(profile) = self.people.get_mut(&lid) {
+            name.clone_into(&mut profile.name);
+        }
+        lid
+    }
+
+    /// Somebody's profile.
+    pub fn profile(&self, lid: Lid) -> Option<&Profile> {
+        self.people.get(&lid)
+    }
+
+    /// Somebody's profile, to change a privacy setting.
+    pub fn profile_mut(&mut self, lid: Lid) -> Option<&mut Profile> {
+        self.people.get_mut(&lid)
+    }
+
+    /// Both ids of somebody, whoever may see them.
+    pub fn both_ids(&self, lid: Lid) -> Person {
+        Person { phone: self.people.get(&lid).map(|profile| profile.phone), lid: Some(lid) }
+    }
+
+    /// What a session may see of somebody: the phone only of contacts, of people in a group it administers, and of itself.
+    pub fn shown(&self, lid: Lid, to: Lid) -> Person {
+        let hidden = self.people.get(&lid).is_none_or(|profile| profile.hides_phone);
+        let entitled = lid == to
+            || self.contacts.contains(&lid)
+            || self.groups.values().any(|group| group.is_admin(to) && group.members.contains_key(&lid));
+        if entitled && !hidden { self.both_ids(lid) } else { Person::of_lid(lid) }
+    }
+
+    /// Puts somebody into the address book: their pair of ids is known to every session.
+    pub fn befriend(&mut self, lid: Lid) {
+        self.contacts.insert(lid);
+    }
+
+    /// The pairs of phone and LID that a session may see, by LID.
+    pub fn pairs(&self, to: Lid) -> Vec<(Lid, Phone)> {
+        let mut pairs: Vec<_> = self
+            .people
+            .keys()
+            .filter_map(|lid| self.shown(*lid, to).phone.map(|phone| (*lid, phone)))
+            .collect();
+        pairs.sort_unstable();
+        pairs
+    }
+
+    /// Whom an id names: `…@c.us`, `…@s.whatsapp.net` or `…@lid`. `None` for nobody of this world.
+    pub fn find(&self, jid: &str) -> Option<Lid> {
+        match Jid::parse(jid)? {
+            Jid::Phone(phone) => self.by_phone.get(&phone).copied(),
+            Jid::Lid(lid) => self.people.contains_key(&lid).then_some(lid),
+            Jid::Group(_) | Jid::Other => None,
+        }
+    }
+
+    /// Connects a number. The first session is the one that events without another owner go to.
+    pub fn add_session(&mut self, session: Session) {
+        self.sessions.push(session);
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> &[Session] {
+        &self.sessions
+    }
+
+    /// A session by its place, to stop or start it.
+    pub fn session_mut(&mut self, index: usize) -> Option<&mut Session> {
+        self.sessions.get_mut(index)
+    }
+
+    /// Makes a group owned by nobody and without members. Announces nothing.
+    pub fn add_group(&mut self, id: GroupId, subject: &str, addressing: Addressing) -> &mut Group {
+        let invite_code = self.new_code();
+        self.groups.entry(id.clone()).or_insert(Group {
+            id,
+            subject: subject.to_owned(),
+            description: String::new(),
+            addressing,
+            announce_only: false,
+            info_locked: false,
+            invite_code,
+            owner: None,
+            members: BTreeMap::new(),
+            link_banned: HashSet::new(),
+            capacity: 1024,
+        })
+    }
+
+    /// A group.
+    pub fn group(&self, id: &GroupId) -> Option<&Group> {
+        self.groups.get(id)
+    }
+
+    /// A group, to arrange a scene silently.
+    pub fn group_mut(&mut self, id: &GroupId) -> Option<&mut Group> {
+        self.groups.get_mut(id)
+    }
+
+    /// All groups, by id.
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
+    }
+
+    /// Whether somebody is inside.
+    pub fn is_member(&self, group: &GroupId, person: Person) -> bool {
+        self.known(person)
+            .is_some_and(|lid| self.groups.get(group).is_some_and(|g| g.members.contains_key(&lid)))
+    }
+
+    /// Somebody's LID, without inventing them.
+    pub fn known(&self, person: Person) -> Option<Lid> {
+        person
+            .lid
+            .filter(|lid| self.people.contains_key(lid))
+            .or_else(|| person.phone.and_then(|phone| self.by_phone.get(&phone).copied()))
+    }
+
+    /// Lets people in. Members already inside, people whom an admin removed (by link), and whoever is too many, stay
+    /// where they are; `None` if that leaves nobody.
+    pub fn join(&mut self, group: &GroupId, people: &[Lid], via: Via) -> Option<Change> {
+        let there = self.groups.get_mut(group)?;
+        let mut who = Vec::with_capacity(people.len());
+        for lid in people {
+            let banned = via == Via::Link && there.link_banned.contains(lid);
+            if banned || there.members.len() >= there.capacity || there.members.contains_key(lid) {
+                continue;
+            }
+            there.members.insert(*lid, Role::Participant);
+            if via != Via::Link {
+                there.link_banned.remove(lid);
+            }
+            who.push(*lid);
+        }
+        (!who.is_empty()).then(|| Change::Joined { group: group.clone(), who, via })
+    }
+
+    /// Takes people out; with `by`, the link is dead for them from now on. `None` if nobody of them was inside.
+    pub fn leave(&mut self, group: &GroupId, people: &[Lid], by: Option<Lid>) -> Option<Change> {
+        let there = self.groups.get_mut(group)?;
+        let mut who = Vec::new();
+        for lid in people {
+            if there.members.remove(lid).is_some() {
+                if by.is_some() {
+                    there.link_banned.insert(*lid);
+                }
+                who.push(*lid);
+            }
+        }
+        (!who.is_empty()).then(|| Change::Left { group: group.clone(), who, by })
+    }
+
+    /// Makes somebody an admin or a plain member. `None` if they are not inside, are the owner, or it changes nothing.
+    pub fn set_role(&mut self, group: &GroupId, lid: Lid, up: bool, by: Lid) -> Option<Change> {
+        let role = self.groups.get_mut(group)?.members.get_mut(&lid)?;
+        let wanted = if up { Role::Admin } else { Role::Participant };
+        if *role == Role::Superadmin || *role == wanted {
+            return None;
+        }
+        *role = wanted;
+        Some(Change::Role { group: group.clone(), who: vec![lid], up, by })
+    }
+
+    /// A new invite code; the old one is dead at once.
+    pub fn revoke_invite(&mut self, group: &GroupId) -> Option<(String, Change)> {
+        let code = self.new_code();
+        self.groups.get_mut(group)?.invite_code.clone_from(&code);
+        let link = serde_json::json!(format!("https://chat.whatsapp.com/{code}"));
+        let what = [("invite".to_owned(), link)].into_iter().collect();
+        Some((code, Change::Updated { group: group.clone(), what }))
+    }
+
+    fn new_code(&mut self) -> String {
+        (0..22).map(|_| self.rng.alphanumeric()).collect()
+    }
+
+    /// Somebody writes: into a group, or to a session's account. From now on they are no stranger.
+    pub fn write(
+        &mut self,
+        group: Option<&GroupId>,
+        to: Option<Lid>,
+        from: Lid,
+        text: &str,
+        at: Timestamp,
+    ) -> Change {
+        if group.is_none() {
+            self.wrote.insert(from, at);
+        }
+        Change::Written { group: group.cloned(), to, from, text: text.to_owned() }
+    }
+
+    /// Whether a private message to them is one to a stranger.
+    pub fn is_cold(&self, to: Lid, now: Timestamp) -> bool {
+        self.wrote.get(&to).is_none_or(|wrote| now.since(*wrote) > WARM_FOR)
+    }
+
+    /// Notes a message of ours.
+    pub(super) fn deliver(&mut self, message: Sent) {
+        self.sent.push(message);
+    }
+
+    /// The messages that reached a chat, oldest first.
+    pub fn sent(&self) -> &[Sent] {
+        &self.sent
+    }
+
+    /// Every call that reached the gateway, in order of arrival.
+    pub fn calls(&self) -> &[CallRecord] {
+        self.log.records()
+    }
+
+    /// The most calls of a class that arrived in any window of that length; see [`super::calls::most_in_window`].
+    pub fn most_in_any_window(&self, class: Class, window: Duration) -> usize {
+        self.log.most_in_any_window(class, window)
+    }
+
+    /// The ban meter.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+}
