@@ -64,6 +64,11 @@ impl Meter {
         Self { on: true, ..Self::default() }
     }
 
+    /// A meter that restricts at that many points.
+    pub fn restricting_at(threshold: f64) -> Self {
+        Self { threshold, ..Self::on() }
+    }
+
     /// Adds an offence at a moment of the clock's elapsed time.
     pub(super) fn weigh(&mut self, offence: Offence, at: Duration) {
         let passed = at.saturating_sub(self.weighed_at).as_secs_f64() / 60.0;
@@ -95,7 +100,7 @@ mod tests {
 
     #[test]
     fn points_are_forgotten_with_time_and_a_restriction_is_not() {
-        let mut meter = Meter { threshold: 12.0, ..Meter::on() };
+        let mut meter = Meter::restricting_at(12.0);
         meter.weigh(Offence::ColdMessage, Duration::ZERO);
         meter.weigh(Offence::ColdMessage, Duration::from_secs(300));
         assert!((meter.points() - 5.0).abs() < 1e-9, "{}", meter.points());

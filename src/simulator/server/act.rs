@@ -337,7 +337,11 @@ impl Stage<'_> {
             Some(Jid::Phone(_) | Jid::Lid(_)) => match self.world.find(&chat) {
                 Some(lid) => (Some(lid), self.world.is_cold(lid, self.now)),
                 None => {
-                    return upstream("2 UNKNOWN: server returned error 404: no such user", self.ask, self.now);
+                    return upstream(
+                        "2 UNKNOWN: server returned error 404: no such user",
+                        self.ask,
+                        self.now,
+                    );
                 }
             },
             Some(Jid::Other) | None => return refused(StatusCode::BAD_REQUEST, "chatId is not a chat"),
