@@ -186,7 +186,7 @@ pub(super) fn scene<'a>(world: &World, group: &'a Group, me: Lid) -> Scene<'a> {
         subject: &group.subject,
         description: &group.description,
         announce_only: group.announce_only,
-        members: group.members.iter().map(|(lid, role)| (world.shown(*lid, me), *role)).collect(),
+        members: world.shown_members(group, me),
     }
 }
 

@@ -181,8 +181,8 @@ async fn set_role(
 
 async fn write(State(sim): State<Simulator>, Json(body): Json<Somebody>) -> Answer {
     let person = body.enter(&sim);
-    sim.message(body.group.as_ref(), person, &body.text).await;
-    Ok(Json(json!({"written": true})))
+    let written = sim.message(body.group.as_ref(), person, &body.text).await;
+    Ok(Json(json!({"written": written})))
 }
 
 #[derive(Deserialize)]

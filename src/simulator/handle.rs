@@ -157,7 +157,8 @@ impl Simulator {
         server::serve(self.clone(), listener).await
     }
 
-    /// Looks at the world, or arranges it without announcing anything.
+    /// Looks at the world, or arranges it without announcing anything. The world is locked meanwhile: call nothing else of
+    /// this handle inside.
     pub fn with<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
         let answer = look(&mut locked(&self.inner.world));
         self.inner.moved.notify_waiters();
@@ -240,15 +241,17 @@ impl Simulator {
         self.announce(change);
     }
 
-    /// Somebody writes into a group, or with `None` to our first session.
-    pub async fn message(&self, group: Option<&GroupId>, from: Person, text: &str) {
+    /// Somebody writes into a group, or with `None` to our first session. False if the group does not let them.
+    pub async fn message(&self, group: Option<&GroupId>, from: Person, text: &str) -> bool {
         let now = self.inner.clock.now();
         let change = self.with(|world| {
             let to = group.is_none().then(|| world.sessions()[0].me);
             let from = world.person(from);
             world.write(group, to, from, text, now)
         });
-        self.announce(Some(change));
+        let written = change.is_some();
+        self.announce(change);
+        written
     }
 
     /// Tells the sessions of a change; what [`Simulator::with`] did not. Needs a tokio runtime.

@@ -28,10 +28,13 @@ pub mod calls;
 mod control;
 pub mod event_body;
 pub mod faults;
+pub mod group;
 mod handle;
 pub mod meter;
 pub mod scenario;
 mod server;
+#[cfg(test)]
+mod tests;
 pub mod webhook;
 pub mod world;
 

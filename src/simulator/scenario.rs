@@ -29,8 +29,10 @@ pub enum Deed {
 /// Which door somebody takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// The invite link.
+    /// The invite link as it is now.
     Link,
+    /// The link as it was in the morning; a dead end once it was revoked.
+    LeakedLink,
     /// An admin of the group adds them.
     AddedByAdmin,
 }
@@ -42,6 +44,8 @@ pub struct Newcomer {
     pub phone: Phone,
     /// Their name.
     pub name: String,
+    /// WhatsApp shows nobody their number.
+    pub hides_phone: bool,
 }
 
 /// A moment of the day.
@@ -79,7 +83,7 @@ pub struct Day {
 fn newcomer(prefix: u64, number: u64, name: &str) -> Newcomer {
     let phone =
         Phone::from_u64(prefix + number).expect("the cast's numbers are written with 11 or 12 digits");
-    Newcomer { phone, name: name.to_owned() }
+    Newcomer { phone, name: name.to_owned(), hides_phone: false }
 }
 
 /// Ofcom keeps 07700 900000 to 900999 for drama.
@@ -106,6 +110,7 @@ struct Cast {
     scrapers: Vec<Newcomer>,
     friend: Newcomer,
     late_payer: Newcomer,
+    hidden: Newcomer,
     raiders: Vec<Newcomer>,
     twice: Newcomer,
     evening: Newcomer,
@@ -122,6 +127,7 @@ impl Cast {
             twice: british(104, "Farid"),
             friend: british(105, "Grace"),
             late_payer: british(106, "Hugo"),
+            hidden: Newcomer { hides_phone: true, ..british(301, "Nobody knows") },
             raiders: (1..=25).map(|n| french(n * 37)).collect(),
             evening: british(107, "Iris"),
         }
@@ -172,10 +178,12 @@ pub fn community_day() -> Day {
     day.step(12_500, "The link leaked. A raid: 25 strangers within three seconds.", Deed::Pause);
     for (n, raider) in cast.raiders.iter().enumerate() {
         let at = 13_000 + 120 * u64::try_from(n).unwrap_or(0);
-        day.step(at, String::new(), Deed::Join(vec![raider.clone()], Way::Link));
+        day.step(at, "", Deed::Join(vec![raider.clone()], Way::LeakedLink));
     }
     let says = format!("{} the admin adds {} by hand.", cast.admin.name, cast.friend.name);
     day.step(19_000, says, Deed::Join(vec![cast.friend.clone()], Way::AddedByAdmin));
+    let says = "Somebody comes whose number WhatsApp hides: nobody is put out on a guess.";
+    day.step(20_500, says, Deed::Join(vec![cast.hidden.clone()], Way::AddedByAdmin));
     let says = format!("{} says goodbye; nobody put him out.", cast.paying[1].name);
     day.step(22_000, says, Deed::Leave(cast.paying[1].clone()));
     let says = format!("It is quiet again. {} comes for the evening talk.", cast.evening.name);
@@ -209,6 +217,9 @@ impl Newcomer {
         let person = Person::of_phone(self.phone);
         sim.with(|world| {
             let lid = world.named(person, &self.name);
+            if let Some(profile) = world.profile_mut(lid) {
+                profile.hides_phone = self.hides_phone;
+            }
             world.both_ids(lid)
         })
     }
@@ -224,11 +235,19 @@ impl Day {
         sim.seat(&self.group, &members, Role::Participant);
     }
 
-    async fn act(&self, sim: &Simulator, deed: &Deed) {
+    fn invite_code(&self, sim: &Simulator) -> Option<String> {
+        sim.with(|world| world.group(&self.group).map(|group| group.invite_code.clone()))
+    }
+
+    /// Answers how many stood before a dead link.
+    async fn act(&self, sim: &Simulator, deed: &Deed, leaked: Option<&str>) -> usize {
         match deed {
+            Deed::Join(people, Way::LeakedLink) if self.invite_code(sim).as_deref() != leaked => {
+                return people.len();
+            }
             Deed::Join(people, way) => {
                 let via = match way {
-                    Way::Link => Via::Link,
+                    Way::Link | Way::LeakedLink => Via::Link,
                     Way::AddedByAdmin => Via::AddedBy(self.admin.enter(sim)),
                 };
                 for newcomer in people {
@@ -253,20 +272,25 @@ impl Day {
             }
             Deed::Pause => {}
         }
+        0
     }
 }
 
 /// Plays a day in a world that [`Day::set_up`] made; `on_step` hears of each step just before it happens. `pace` stretches
-/// every pause: 2 is twice as slow, 0 is at once. Returns when the day is over.
-pub async fn play(day: &Day, sim: &Simulator, pace: f64, mut on_step: impl FnMut(&Step)) {
+/// every pause: 2 is twice as slow, 0 is at once. Returns when the day is over, with the number of people who stood before
+/// a dead link.
+pub async fn play(day: &Day, sim: &Simulator, pace: f64, mut on_step: impl FnMut(&Step)) -> usize {
+    let leaked = day.invite_code(sim);
     let mut passed = Duration::ZERO;
+    let mut turned_away = 0;
     for step in &day.steps {
         tokio::time::sleep(step.at.saturating_sub(passed).mul_f64(pace)).await;
         passed = step.at;
         on_step(step);
-        day.act(sim, &step.does).await;
+        turned_away += day.act(sim, &step.does, leaked.as_deref()).await;
     }
     tokio::time::sleep(day.ends.saturating_sub(passed).mul_f64(pace)).await;
+    turned_away
 }
 
 #[cfg(test)]
@@ -283,10 +307,25 @@ mod tests {
         let sim = Simulator::new(Options::default(), Arc::new(SystemClock::new()));
         day.set_up(&sim);
         let mut heard = 0;
-        play(&day, &sim, 0.0, |_| heard += 1).await;
+        assert_eq!(play(&day, &sim, 0.0, |_| heard += 1).await, 0);
         assert_eq!(heard, day.steps.len());
-        // 1 guard, 1 admin, 25 seated, 3 paying, 2 lapsed, 2 scrapers, 1 twice, 1 late, 25 raiders, 2 added, 1 left.
-        assert_eq!(sim.with(|world| world.group(&day.group).unwrap().members.len()), 62);
+        // 1 guard, 1 admin, 25 seated, 3 paying, 2 lapsed, 2 scrapers, 1 twice, 1 late, 25 raiders, 3 added, 1 left.
+        assert_eq!(sim.with(|world| world.group(&day.group).unwrap().members.len()), 63);
+    }
+
+    #[tokio::test]
+    async fn a_revoked_link_keeps_the_rest_of_the_raid_out() {
+        let day = community_day();
+        let sim = Simulator::new(Options::default(), Arc::new(SystemClock::new()));
+        day.set_up(&sim);
+        let mut raiders = 0;
+        let turned_away = play(&day, &sim, 0.0, |step| {
+            raiders += usize::from(matches!(step.does, Deed::Join(_, Way::LeakedLink)));
+            if raiders == 11 {
+                sim.with(|world| drop(world.revoke_invite(&day.group)));
+            }
+        });
+        assert_eq!(turned_away.await, 15);
     }
 
     #[test]

@@ -241,8 +241,9 @@ async fn dispatch(shared: std::sync::Weak<Shared>, mut queue: mpsc::UnboundedRec
                 body: body.to_string(),
                 events: events.len(),
             };
-            for copy in 0..copies {
-                post.first(&shared, &delivery, copy == 0).await;
+            shared.open.fetch_add(post.events * (copies - 1), Ordering::SeqCst);
+            for _ in 0..copies {
+                post.first(&shared, &delivery).await;
             }
         }
     }
@@ -276,9 +277,9 @@ struct Post {
 }
 
 impl Post {
-    /// One attempt here, the others in the background. `counts`: it is not a mere duplicate.
-    async fn first(&self, shared: &Arc<Shared>, delivery: &Delivery, counts: bool) {
-        let events = if counts { self.events } else { 0 };
+    /// One attempt here, the others in the background.
+    async fn first(&self, shared: &Arc<Shared>, delivery: &Delivery) {
+        let events = self.events;
         if self.attempt().await {
             shared.acknowledged.fetch_add(1, Ordering::SeqCst);
             shared.close(events);

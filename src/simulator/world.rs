@@ -4,6 +4,7 @@
 //! for the announcer. Pure: no I/O, no clock, no JSON of the gateway. Everybody has a phone and a LID here;
 //! how much of that is shown to a session is decided by [`World::shown`].
 
+pub use super::group::{Addressing, Group, Role, Via};
 use super::{
     calls::{CallLog, CallRecord},
     meter::Meter,
@@ -35,85 +36,6 @@ pub struct Profile {
     pub hides_phone: bool,
     /// May be invited but not added (per-person 403).
     pub refuses_adds: bool,
-}
-
-/// What a member may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Nothing special.
-    Participant,
-    /// Settings and members.
-    Admin,
-    /// The creator: cannot be removed or demoted.
-    Superadmin,
-}
-
-impl Role {
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Participant => "participant",
-            Self::Admin => "admin",
-            Self::Superadmin => "superadmin",
-        }
-    }
-}
-
-/// By which kind of id a group names its members.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Addressing {
-    /// `…@lid`, as new groups do.
-    #[default]
-    Lid,
-    /// The phone.
-    Phone,
-}
-
-/// How somebody came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
-    /// By the invite link. Refused to people who were once removed.
-    Link,
-    /// Added by that member.
-    AddedBy(Person),
-    /// WhatsApp does not say.
-    Unknown,
-}
-
-/// A group and its members.
-#[derive(Clone, Debug)]
-pub struct Group {
-    /// `…@g.us`.
-    pub id: GroupId,
-    /// Its name.
-    pub subject: String,
-    /// Its description.
-    pub description: String,
-    /// How members are named.
-    pub addressing: Addressing,
-    /// Only admins may write.
-    pub announce_only: bool,
-    /// Only admins may edit subject and description.
-    pub info_locked: bool,
-    /// The code behind `chat.whatsapp.com/`.
-    pub invite_code: String,
-    /// Who made it.
-    pub owner: Option<Lid>,
-    /// Members and their roles.
-    pub members: BTreeMap<Lid, Role>,
-    /// Removed by an admin: the link is dead for them.
-    pub link_banned: HashSet<Lid>,
-    /// The most members; 1,024 as the vendor says.
-    pub capacity: usize,
-}
-
-impl Group {
-    /// Whether that person may change members and settings.
-    pub fn is_admin(&self, who: Lid) -> bool {
-        self.members.get(&who).is_some_and(|role| *role >= Role::Admin)
-    }
 }
 
 /// Whether a session is usable.
@@ -298,13 +220,23 @@ impl World {
         Person { phone: self.people.get(&lid).map(|profile| profile.phone), lid: Some(lid) }
     }
 
-    /// What a session may see of somebody: the phone only of contacts, of people in a group it administers, and of itself.
+    /// What a session may see of somebody: the phone only of contacts, of people in a group that it administers or that names
+    /// its members by phone, and of itself.
     pub fn shown(&self, lid: Lid, to: Lid) -> Person {
         let hidden = self.people.get(&lid).is_none_or(|profile| profile.hides_phone);
-        let entitled = lid == to
-            || self.contacts.contains(&lid)
-            || self.groups.values().any(|group| group.is_admin(to) && group.members.contains_key(&lid));
+        let shows = |group: &Group| group.shows_phones(to) && group.members.contains_key(&lid);
+        let entitled = lid == to || self.contacts.contains(&lid) || self.groups.values().any(shows);
         if entitled && !hidden { self.both_ids(lid) } else { Person::of_lid(lid) }
+    }
+
+    /// What somebody in a group may see of all its members; the same as [`World::shown`], without a search for each.
+    pub fn shown_members(&self, group: &Group, to: Lid) -> Vec<(Person, Role)> {
+        let open = group.shows_phones(to);
+        let one = |lid: Lid| match self.people.get(&lid) {
+            Some(profile) if open && !profile.hides_phone => self.both_ids(lid),
+            _ => self.shown(lid, to),
+        };
+        group.members.iter().map(|(lid, role)| (one(*lid), *role)).collect()
     }
 
     /// Puts somebody into the address book: their pair of ids is known to every session.
@@ -350,19 +282,7 @@ impl World {
     /// Makes a group owned by nobody and without members. Announces nothing.
     pub fn add_group(&mut self, id: GroupId, subject: &str, addressing: Addressing) -> &mut Group {
         let invite_code = self.new_code();
-        self.groups.entry(id.clone()).or_insert(Group {
-            id,
-            subject: subject.to_owned(),
-            description: String::new(),
-            addressing,
-            announce_only: false,
-            info_locked: false,
-            invite_code,
-            owner: None,
-            members: BTreeMap::new(),
-            link_banned: HashSet::new(),
-            capacity: 1024,
-        })
+        self.groups.entry(id.clone()).or_insert_with(|| Group::empty(id, subject, addressing, invite_code))
     }
 
     /// A group.
@@ -452,7 +372,8 @@ impl World {
         (0..22).map(|_| self.rng.alphanumeric()).collect()
     }
 
-    /// Somebody writes: into a group, or to a session's account. From now on they are no stranger.
+    /// Somebody writes: into a group, or to a session's account (from then on they are no stranger). `None` if the group
+    /// does not let them.
     pub fn write(
         &mut self,
         group: Option<&GroupId>,
@@ -460,11 +381,12 @@ impl World {
         from: Lid,
         text: &str,
         at: Timestamp,
-    ) -> Change {
-        if group.is_none() {
-            self.wrote.insert(from, at);
+    ) -> Option<Change> {
+        match group {
+            Some(group) => self.groups.get(group).filter(|group| group.may_write(from)).map(drop)?,
+            None => drop(self.wrote.insert(from, at)),
         }
-        Change::Written { group: group.cloned(), to, from, text: text.to_owned() }
+        Some(Change::Written { group: group.cloned(), to, from, text: text.to_owned() })
     }
 
     /// Whether a private message to them is one to a stranger.

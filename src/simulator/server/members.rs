@@ -6,7 +6,7 @@ use super::{
     shapes::{self, Outcome},
 };
 use crate::{
-    ids::{GroupId, Jid, Lid, Person},
+    ids::{GroupId, Jid, Lid},
     simulator::{
         meter::Offence,
         world::{Change, Role, Via},
@@ -33,7 +33,7 @@ impl Stage<'_> {
                 (None, None) => 404,
                 (None, Some(lid)) => self.member(&id, lid, deed, &mut changes),
             };
-            let person = person.or_else(|| Jid::parse(&jid)?.person()).unwrap_or(Person::default());
+            let person = person.or_else(|| Jid::parse(&jid)?.person()).unwrap_or_default();
             let role = lid.and_then(|lid| self.world.group(&id)?.members.get(&lid).copied());
             outcomes.push(Outcome { jid, person, role: role.unwrap_or(Role::Participant), code });
         }
