@@ -290,3 +290,32 @@ async fn only_admins_write_where_only_admins_may() {
     assert!(scene.sim.message(Some(&scene.group), scene.owner, "quiet please").await);
     assert_eq!(scene.told().await.len(), 3);
 }
+
+#[tokio::test]
+async fn what_the_gateway_does_for_us_is_told_with_us_as_the_sender() {
+    let scene = Scene::set(Options::default(), Addressing::Lid).await;
+    let ann = scene.join("447700900101", Via::Link).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/v2/groups/{}", listener.local_addr().unwrap(), scene.group.as_str());
+    let served = scene.sim.clone();
+    let server = tokio::spawn(async move { served.serve(listener).await });
+    let auth = "instance_id=51A0B1C2D3E4&access_token=simulated-token";
+    let client = reqwest::Client::new();
+    let put = client.put(format!("{base}/settings/security/messages-admin-only?adminsOnly=true&{auth}"));
+    let people = json!({"participants": [{"id": ann.lid.unwrap().jid()}]});
+    let remove = client.post(format!("{base}/participants/remove?{auth}")).json(&people);
+    for request in [put, remove] {
+        assert!(request.send().await.unwrap().status().is_success());
+    }
+    let told = scene.told().await;
+    server.abort();
+    let group = &told[1]["payload"]["group"];
+    assert_eq!(
+        (&told[1]["event"], &group["membersCanSendMessages"]),
+        (&json!("group.v2.update"), &json!(false))
+    );
+    let left = &told[2]["payload"];
+    assert_eq!((&left["type"], &left["participants"][0]["role"]), (&json!("leave"), &json!("left")));
+    assert_eq!(left["_data"]["Sender"], "55501@lid");
+    assert_eq!(told.len(), 3);
+}

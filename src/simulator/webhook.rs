@@ -233,14 +233,7 @@ async fn dispatch(shared: std::sync::Weak<Shared>, mut queue: mpsc::UnboundedRec
                 shared.close(events.len());
                 continue;
             };
-            let body = if delivery.arrays { Value::Array(events.clone()) } else { events[0].clone() };
-            let post = Post {
-                client: client.clone(),
-                target,
-                session,
-                body: body.to_string(),
-                events: events.len(),
-            };
+            let post = Post::of(client.clone(), target, session, events, delivery.arrays);
             shared.open.fetch_add(post.events * (copies - 1), Ordering::SeqCst);
             for _ in 0..copies {
                 post.first(&shared, &delivery).await;
@@ -273,10 +266,28 @@ struct Post {
     target: WebhookTarget,
     session: String,
     body: String,
+    at: i64,
     events: usize,
 }
 
 impl Post {
+    fn of(
+        client: reqwest::Client,
+        target: WebhookTarget,
+        session: String,
+        events: Vec<Value>,
+        array: bool,
+    ) -> Self {
+        let at = events.first().and_then(|event| event["timestamp"].as_i64()).unwrap_or(0);
+        let count = events.len();
+        let body = match (array, <[Value; 1]>::try_from(events)) {
+            (false, Ok([event])) => event,
+            (_, Ok(event)) => Value::Array(event.into()),
+            (_, Err(events)) => Value::Array(events),
+        };
+        Self { client, target, session, body: body.to_string(), at, events: count }
+    }
+
     /// One attempt here, the others in the background.
     async fn first(&self, shared: &Arc<Shared>, delivery: &Delivery) {
         let events = self.events;
@@ -304,6 +315,7 @@ impl Post {
             .post(self.target.url.replace("{session}", &self.session))
             .header("content-type", "application/json")
             .header("user-agent", "WAHA/2026.7.1")
+            .header("x-webhook-timestamp", self.at)
             .header("x-webhook-request-id", format!("{:016x}", fastrand::u64(..)));
         if let Some(secret) = &self.target.secret {
             request = request.query(&[("secret", secret)]);

@@ -19,12 +19,21 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A listener whose connections can be cut.
-pub(super) struct Lines(TcpListener);
+/// A listener whose connections can be cut. Dropped, it cuts them all: axum leaves open ones to themselves.
+pub(super) struct Lines {
+    listener: TcpListener,
+    all: Line,
+}
 
 impl Lines {
     pub(super) fn over(listener: TcpListener) -> Self {
-        Self(listener)
+        Self { listener, all: Line::default() }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.all.cut();
     }
 }
 
@@ -33,14 +42,14 @@ impl Listener for Lines {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Wire, SocketAddr) {
-        let (stream, from) = Listener::accept(&mut self.0).await;
+        let (stream, from) = Listener::accept(&mut self.listener).await;
         // Answers are small; without this they can wait 40 ms for the client's acknowledgement.
         drop(stream.set_nodelay(true));
-        (Wire { stream, line: Line::default() }, from)
+        (Wire { stream, line: Line::default(), all: self.all.clone() }, from)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.listener.local_addr()
     }
 }
 
@@ -52,6 +61,10 @@ impl Line {
     /// Nothing more is written: the client sees the connection close.
     pub(super) fn cut(&self) {
         self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn is_cut(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
     }
 }
 
@@ -65,11 +78,16 @@ impl Connected<IncomingStream<'_, Lines>> for Line {
 pub(super) struct Wire {
     stream: TcpStream,
     line: Line,
+    all: Line,
 }
 
 impl Wire {
     fn whole(&self) -> io::Result<()> {
-        if self.line.0.load(Ordering::SeqCst) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        if self.line.is_cut() || self.all.is_cut() {
+            Err(io::ErrorKind::ConnectionReset.into())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -79,7 +97,14 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        // Looked at after the read: an idle connection waits in here, and its next request must not be served.
+        if self.whole().is_err() {
+            buf.set_filled(before);
+            return Poll::Ready(Ok(()));
+        }
+        read
     }
 }
 

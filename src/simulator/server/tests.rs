@@ -376,3 +376,12 @@ async fn the_control_api_arranges_a_group_and_shows_it() {
         400
     );
 }
+
+#[tokio::test]
+async fn a_server_that_is_gone_serves_no_open_connection_either() {
+    let scene = Scene::set(Options::default()).await;
+    scene.get("session/info").await;
+    scene.server.abort();
+    assert!(scene.send(Method::POST, &format!("groups/{GROUP}/leave"), None).await.is_err());
+    assert_eq!(scene.sim.calls().len(), 1);
+}
