@@ -16,6 +16,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -60,7 +61,7 @@ pub struct Options {
 }
 
 /// The first session.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SessionOptions {
     /// The name in events and in `{session}` of the webhook's address.
     pub name: String,
@@ -70,6 +71,16 @@ pub struct SessionOptions {
     pub token: String,
     /// Our account.
     pub me: Person,
+}
+
+/// Without the token.
+impl fmt::Debug for SessionOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionOptions")
+            .field("name", &self.name)
+            .field("me", &self.me)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for SessionOptions {

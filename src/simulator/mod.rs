@@ -37,6 +37,8 @@ mod server;
 mod tests;
 pub mod webhook;
 pub mod world;
+#[cfg(test)]
+mod world_tests;
 
 pub use calls::{CallRecord, most_in_window};
 pub use event_body::{Dialect, Envelope, Quirks};

@@ -17,6 +17,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    fmt,
     time::Duration,
 };
 
@@ -49,7 +50,7 @@ pub enum Status {
 }
 
 /// A connected WhatsApp number of the operator.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Session {
     /// The gateway's name of it, in every event.
     pub name: String,
@@ -63,6 +64,16 @@ pub struct Session {
     pub status: Status,
     /// What was set by `POST /v2/session/webhook`, as it came. Not used for emission: see `WebhookTarget`.
     pub webhooks: serde_json::Value,
+}
+
+/// Without the token.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("name", &self.name)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A message that arrived in a chat.

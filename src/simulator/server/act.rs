@@ -87,7 +87,7 @@ pub(super) fn not_working(session: &str, status: &str) -> Answer {
 pub(super) enum Twist {
     /// Says done, does nothing.
     Silent,
-    /// That code for everybody, does nothing.
+    /// That code for everybody in a member call, which does nothing; other calls are not met.
     PerPerson(u16),
 }
 
@@ -200,7 +200,7 @@ impl Stage<'_> {
     }
 
     pub(super) fn silent(&self) -> bool {
-        self.twist.is_some()
+        self.twist == Some(Twist::Silent)
     }
 
     fn mine(&self) -> impl Iterator<Item = &Group> {

@@ -171,7 +171,10 @@ impl<'a> Call<'a> {
                 Play::Answer(act::upstream(&message, &self.ask, self.simulator.inner.clock.now()))
             }
             Kind::RateLimited { retry_after } => Play::Answer(act::rate_limited(retry_after)),
-            Kind::NotWorking => Play::Answer(act::not_working("main", "STOPPED")),
+            Kind::NotWorking => {
+                let name = self.simulator.with(|world| world.sessions().get(session).map(|s| s.name.clone()));
+                Play::Answer(act::not_working(&name.unwrap_or_default(), "STOPPED"))
+            }
         }
     }
 

@@ -326,6 +326,16 @@ async fn faults_answer_as_told_and_take_effect_only_where_told() {
 }
 
 #[tokio::test]
+async fn a_code_per_person_meets_member_calls_only() {
+    let scene = Scene::set(Options::default()).await;
+    scene.sim.add_fault(Fault::new(Target::Any, Kind::PerPerson { code: 408 }));
+    assert_eq!(scene.remove("447700900101@c.us").await.1[0]["Error"], 408);
+    assert!(scene.has_ann());
+    scene.post("send/text", json!({"chatId": GROUP, "message": "Hello"})).await;
+    assert_eq!(scene.sim.with(|world| world.sent().len()), 1);
+}
+
+#[tokio::test]
 async fn a_hanging_or_dropped_call_is_never_answered_with_or_without_effect() {
     for effect in [false, true] {
         let scene = Scene::set(Options::default()).await;
