@@ -231,6 +231,9 @@ async fn duplicates_losses_arrays_and_disorder_happen_on_demand() {
     assert_eq!(all(Delivery { lost: 1.0, ..Delivery::default() }).await.len(), 0);
     let disorder = ids(&all(Delivery { reorder: true, ..Delivery::default() }).await);
     assert!(disorder.len() == 16 && !disorder.is_sorted());
+    let parallel: HashSet<_> =
+        ids(&all(Delivery { parallel: 8, ..Delivery::default() }).await).into_iter().collect();
+    assert_eq!(parallel.len(), 16);
     let arrays = all(Delivery { arrays: true, ..Delivery::default() }).await;
     assert_eq!(arrays.iter().map(|body| body.as_array().unwrap().len()).sum::<usize>(), 16);
 }

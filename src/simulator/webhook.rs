@@ -1,6 +1,7 @@
 //! Sends events to the daemon as the gateway does: proofs, retries with a constant delay, and the disorder of real life.
 //!
-//! One dispatcher makes first attempts in order; a refused delivery is repeated beside it, so it holds up nobody.
+//! One dispatcher makes first attempts, in order unless told otherwise; a refused delivery is repeated beside it, so it
+//! holds up nobody.
 
 use super::announce::Event;
 use hmac::{Hmac, KeyInit, Mac};
@@ -112,11 +113,21 @@ pub struct Delivery {
     pub reorder: bool,
     /// Events that wait together go out as one array body.
     pub arrays: bool,
+    /// How many first attempts are under way at once; 1 keeps their order, the real engine waits for none.
+    pub parallel: usize,
 }
 
 impl Default for Delivery {
     fn default() -> Self {
-        Self { attempts: 15, delay_ms: 2000, duplicates: 0.0, lost: 0.0, reorder: false, arrays: false }
+        Self {
+            attempts: 15,
+            delay_ms: 2000,
+            duplicates: 0.0,
+            lost: 0.0,
+            reorder: false,
+            arrays: false,
+            parallel: 1,
+        }
     }
 }
 
@@ -223,6 +234,7 @@ async fn dispatch(shared: std::sync::Weak<Shared>, mut queue: mpsc::UnboundedRec
     let Ok(client) = client else { return };
     let mut rng = fastrand::Rng::with_seed(shared.upgrade().map_or(0, |shared| shared.seed));
     let mut waiting = Vec::new();
+    let mut underway = tokio::task::JoinSet::new();
     while queue.recv_many(&mut waiting, BATCH).await > 0 {
         let Some(shared) = shared.upgrade() else { return };
         let delivery = locked(&shared.delivery).clone();
@@ -236,7 +248,15 @@ async fn dispatch(shared: std::sync::Weak<Shared>, mut queue: mpsc::UnboundedRec
             let post = Post::of(client.clone(), target, session, events, delivery.arrays);
             shared.open.fetch_add(post.events * (copies - 1), Ordering::SeqCst);
             for _ in 0..copies {
-                post.first(&shared, &delivery).await;
+                if delivery.parallel <= 1 {
+                    post.first(&shared, &delivery).await;
+                    continue;
+                }
+                while underway.len() >= delivery.parallel {
+                    underway.join_next().await;
+                }
+                let (post, shared, delivery) = (post.clone(), shared.clone(), delivery.clone());
+                underway.spawn(async move { post.first(&shared, &delivery).await });
             }
         }
     }
