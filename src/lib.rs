@@ -15,6 +15,7 @@
 //! |---|---|
 //! | [`ids`] [`clock`] [`event`] [`action`] [`facts`] [`takeup`] | the vocabulary: no I/O, depends on nothing of ours |
 //! | [`directory`] [`policy`] [`limits`] [`retry`] [`welcome`] [`lists`] | the pure brains: inputs and `now` in, values out |
+//! | [`numbering`] [`kept`] | countries of numbers; owners' files with their last good copies |
 //! | [`wawp`] | the vendor: wire, translation, client; vendor JSON ends here |
 //! | [`ingress`] | the way in: authenticate, bound, store |
 //! | [`store`] | what is durable: journal, directory, decisions, outbox, ledger |
@@ -39,9 +40,11 @@ pub mod event;
 pub mod facts;
 pub mod ids;
 pub mod ingress;
+pub mod kept;
 pub mod lifecycle;
 pub mod limits;
 pub mod lists;
+pub mod numbering;
 pub mod pipeline;
 pub mod policy;
 pub mod retry;

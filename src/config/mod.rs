@@ -6,8 +6,19 @@
 use crate::{action::Class, ids::SessionName};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+mod error;
+mod guarded;
+mod load;
+mod node;
+mod read;
 pub mod secret;
+mod sections;
 
+#[cfg(test)]
+mod tests;
+
+pub use error::ConfigError;
+pub use load::{DEFAULT_PATHS, defaults_text, load, parse};
 pub use secret::Secret;
 
 /// The whole configuration.

@@ -1,0 +1,362 @@
+//! The blocks about whom we serve and guard: sessions, groups, lists, the subscription source, outgoing hooks.
+
+use super::{
+    Blacklist, ChainLink, Group, Hmac, HmacAlgorithm, Mode, Outgoing, Session, SubscriptionSource,
+    Subscriptions,
+    error::ConfigError,
+    node::{Node, Value},
+    read::{Reader, Section, listed, nearest},
+};
+use crate::{
+    facts::Status,
+    ids::{GroupId, SessionName},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    time::Duration,
+};
+
+type Result<T> = std::result::Result<T, ConfigError>;
+
+pub(super) fn sessions(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<Session>> {
+    let mut seen = BTreeSet::new();
+    let mut sessions = Vec::new();
+    for block in read.blocks(node, "sessions")? {
+        let place = block.clone();
+        let keys = ["name", "instance_id", "access_token", "webhook_secret", "hmac"];
+        let mut section = read.section(block, "[[sessions]]", &keys)?;
+        let name = read.required(&mut section, "name")?;
+        let word = unique(read, &name, "session", &mut seen)?;
+        let fits =
+            word.len() <= 64 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !fits {
+            return Err(read.at(&name, "a session's name stands in a URL: only letters, digits, `-` and `_`"));
+        }
+        let session = Session {
+            name: SessionName::new(&word),
+            instance_id: read.word(&read.required(&mut section, "instance_id")?, "instance_id")?,
+            access_token: read.secret(read.required(&mut section, "access_token")?, "access_token")?,
+            webhook_secret: section
+                .take("webhook_secret")
+                .map(|node| read.secret(node, "webhook_secret"))
+                .transpose()?,
+            hmac: section.take("hmac").map(|node| hmac(read, node)).transpose()?,
+        };
+        if session.webhook_secret.is_none() && session.hmac.is_none() {
+            let message = format!(
+                "session `{word}` has no proof that a webhook is genuine; set `webhook_secret` or `hmac`"
+            );
+            return Err(read.at(&place, message));
+        }
+        sessions.push(session);
+    }
+    Ok(sessions)
+}
+
+fn hmac(read: &Reader<'_>, node: Node) -> Result<Hmac> {
+    let mut section = read.section(node, "`hmac`", &["key", "header", "algorithm"])?;
+    let header = section.take("header");
+    let header = header.map_or(Ok("X-Webhook-Hmac".into()), |node| header_name(read, &node))?;
+    let algorithm = match section.take("algorithm") {
+        None => HmacAlgorithm::Sha512,
+        Some(node) => match read.text(&node, "algorithm")?.to_lowercase().as_str() {
+            "sha512" => HmacAlgorithm::Sha512,
+            "sha256" => HmacAlgorithm::Sha256,
+            _ => return Err(read.at(&node, "`algorithm` must be \"sha512\" or \"sha256\"")),
+        },
+    };
+    Ok(Hmac { key: read.secret(read.required(&mut section, "key")?, "hmac.key")?, header, algorithm })
+}
+
+fn header_name(read: &Reader<'_>, node: &Node) -> Result<String> {
+    let name = read.word(node, "header")?;
+    match reqwest::header::HeaderName::from_bytes(name.as_bytes()) {
+        Ok(_) => Ok(name),
+        Err(_) => Err(read.at(node, "this is not the name of an HTTP header")),
+    }
+}
+
+/// A block's name, once only.
+fn unique(read: &Reader<'_>, node: &Node, what: &str, seen: &mut BTreeSet<String>) -> Result<String> {
+    let name = read.word(node, "name")?;
+    if seen.insert(name.clone()) {
+        return Ok(name);
+    }
+    Err(read.at(node, format!("two {what}s are named `{name}`; give each its own name")))
+}
+
+/// The policies of a chain, each a name or `{ policy, mode }`.
+pub(super) fn chain(read: &Reader<'_>, node: Node) -> Result<Vec<ChainLink>> {
+    let mut links = Vec::new();
+    for item in read.items(node, "chain")? {
+        let (name, observe) = match item.value {
+            Value::Table(_) => {
+                let mut section = read.section(item, "`chain`", &["policy", "mode"])?;
+                let name = read.required(&mut section, "policy")?;
+                let mode = section.take("mode").map(|node| mode(read, &node)).transpose()?;
+                (name, mode == Some(Mode::Observe))
+            }
+            _ => (item, false),
+        };
+        let policy = read.word(&name, "chain")?;
+        if policy.ends_with(".rhai") || policy.contains(['/', '\\']) {
+            return Err(read.at(&name, "a chain holds names of policies, without folder and `.rhai`"));
+        }
+        links.push(ChainLink { policy, observe });
+    }
+    Ok(links)
+}
+
+fn mode(read: &Reader<'_>, node: &Node) -> Result<Mode> {
+    match read.text(node, "mode")?.as_str() {
+        "observe" => Ok(Mode::Observe),
+        "enforce" => Ok(Mode::Enforce),
+        _ => Err(read.at(node, "`mode` must be \"observe\" or \"enforce\"")),
+    }
+}
+
+pub(super) fn groups(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<Group>> {
+    let mut seen = BTreeSet::new();
+    let mut groups = Vec::new();
+    for block in read.blocks(node, "groups")? {
+        let keys = ["name", "match", "chain", "mode", "params", "time_zone", "language"];
+        let mut section = read.section(block, "[[groups]]", &keys)?;
+        let params = section.take("params").map(|node| json(read, &node)).transpose()?;
+        groups.push(Group {
+            name: unique(read, &read.required(&mut section, "name")?, "group", &mut seen)?,
+            pattern: section.take("match").map(|node| pattern(read, &node)).transpose()?,
+            chain: chain(read, read.required(&mut section, "chain")?)?,
+            mode: section.take("mode").map(|node| mode(read, &node)).transpose()?.unwrap_or_default(),
+            params: match params {
+                Some((_, serde_json::Value::Object(map))) => map,
+                Some((node, _)) => {
+                    return Err(read.at(&node, "`params` must be a table, like { grace_days = 3 }"));
+                }
+                None => serde_json::Map::new(),
+            },
+            time_zone: section.take("time_zone").map(|node| read.time_zone(&node)).transpose()?,
+            language: section.take("language").map(|node| read.language(&node)).transpose()?,
+        });
+    }
+    Ok(groups)
+}
+
+fn pattern(read: &Reader<'_>, node: &Node) -> Result<globset::GlobMatcher> {
+    let text = read.word(node, "match")?;
+    let is_glob = text.contains(['*', '?', '[', '{']);
+    if !is_glob && GroupId::parse(&text).is_none() {
+        return Err(read.at(node, "`match` must be a group's id (…@g.us) or a glob like \"1203630*@g.us\""));
+    }
+    globset::Glob::new(&text)
+        .map(|glob| glob.compile_matcher())
+        .map_err(|error| read.at(node, format!("`match` is not a glob that can be read: {}", error.kind())))
+}
+
+/// A value as scripts see it, together with its node.
+fn json(read: &Reader<'_>, node: &Node) -> Result<(Node, serde_json::Value)> {
+    use serde_json::Value as Json;
+    let value = match &node.value {
+        Value::Text(text) | Value::Date(text) => Json::from(text.as_str()),
+        Value::Integer(number) => Json::from(*number),
+        Value::Float(number) => Json::from(*number),
+        Value::Bool(yes) => Json::from(*yes),
+        Value::Array(items) => {
+            Json::Array(items.iter().map(|item| Ok(json(read, item)?.1)).collect::<Result<_>>()?)
+        }
+        Value::Table(entries) => {
+            let pairs = entries.iter().map(|(key, entry)| Ok((key.clone(), json(read, &entry.node)?.1)));
+            Json::Object(pairs.collect::<Result<_>>()?)
+        }
+    };
+    Ok((node.clone(), value))
+}
+
+pub(super) fn blacklists(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<Blacklist>> {
+    let mut seen = BTreeSet::new();
+    let mut lists = Vec::new();
+    for block in read.blocks(node, "blacklists")? {
+        let mut section = read.section(block, "[[blacklists]]", &["name", "path", "url", "refresh"])?;
+        if let Some(node) = section.take("url").or_else(|| section.take("refresh")) {
+            return Err(read.at(
+                &node,
+                "a blacklist from a URL is not supported yet; fetch it to a file and use `path`",
+            ));
+        }
+        let name = read.required(&mut section, "name")?;
+        let word = unique(read, &name, "blacklist", &mut seen)?;
+        if word == "allowlist" || word.contains(['/', '\\', '.']) {
+            return Err(
+                read.at(&name, "a blacklist's name must not be `allowlist` nor hold `/`, `\\` or `.`")
+            );
+        }
+        let path = read.path(&read.required(&mut section, "path")?, "path")?;
+        lists.push(Blacklist { name: word, path });
+    }
+    Ok(lists)
+}
+
+pub(super) fn allowlist(read: &Reader<'_>, node: Option<Node>) -> Result<Option<PathBuf>> {
+    let Some(node) = node else { return Ok(None) };
+    let mut section = read.section(node, "[allowlist]", &["path"])?;
+    read.path(&read.required(&mut section, "path")?, "path").map(Some)
+}
+
+const SUBSCRIPTION_KEYS: [&str; 13] = [
+    "source",
+    "path",
+    "url",
+    "timeout",
+    "headers",
+    "pointers",
+    "concurrency",
+    "status_map",
+    "cache_ttl",
+    "negative_ttl",
+    "stale_for",
+    "capacity",
+    "query",
+];
+
+pub(super) fn subscriptions(read: &Reader<'_>, node: Node) -> Result<Option<Subscriptions>> {
+    let place = node.clone();
+    let mut section = read.section(node, "[subscriptions]", &SUBSCRIPTION_KEYS)?;
+    let Some(source) = section.take("source") else {
+        return match ["path", "url", "query"].into_iter().find_map(|key| section.take(key)) {
+            Some(node) => Err(read.at(&node, "`source` is missing in [subscriptions]: \"file\" or \"http\"")),
+            None => Ok(None),
+        };
+    };
+    let word = read.text(&source, "source")?;
+    let source = match word.as_str() {
+        "file" => {
+            refuse_foreign(
+                read,
+                &mut section,
+                "file",
+                &["url", "timeout", "headers", "pointers", "concurrency", "query"],
+            )?;
+            SubscriptionSource::File { path: read.path(&read.required(&mut section, "path")?, "path")? }
+        }
+        "http" => {
+            refuse_foreign(read, &mut section, "http", &["path", "query"])?;
+            http(read, &mut section)?
+        }
+        "sql" => {
+            let message = "subscriptions from SQL are not supported yet; use `source = \"file\"` or \"http\"";
+            return Err(read.at(&source, message));
+        }
+        _ => return Err(read.at(&source, "`source` must be \"file\" or \"http\"")),
+    };
+    let mut duration = |key: &str| {
+        let node = section.take(key).unwrap_or_else(|| place.clone());
+        read.duration(&node, key)
+    };
+    let (cache_ttl, negative_ttl, stale_for) =
+        (duration("cache_ttl")?, duration("negative_ttl")?, duration("stale_for")?);
+    let capacity = read.count(&read.required(&mut section, "capacity")?, "capacity")?;
+    let status_map = section.take("status_map").map(|node| status_map(read, &node)).transpose()?;
+    Ok(Some(Subscriptions {
+        source,
+        cache_ttl,
+        negative_ttl,
+        stale_for,
+        capacity,
+        status_map: status_map.unwrap_or_default(),
+    }))
+}
+
+/// Refuses keys of another source: they would be ignored silently.
+fn refuse_foreign(read: &Reader<'_>, section: &mut Section, source: &str, keys: &[&str]) -> Result<()> {
+    match keys.iter().find_map(|key| section.take(key).map(|node| (key, node))) {
+        Some((key, node)) => {
+            Err(read.at(&node, format!("`{key}` has no meaning with `source = \"{source}\"`; remove it")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn http(read: &Reader<'_>, section: &mut Section) -> Result<SubscriptionSource> {
+    let node = read.required(section, "url")?;
+    // The shape is checked, the text is kept: a trailing slash may matter to the owner's API.
+    read.url(&node, "url")?;
+    let url = read.word(&node, "url")?;
+    if !url.contains("{phone}") && !url.contains("{digits}") {
+        return Err(read.at(&node, "`url` must say where the number goes: {phone} (+49…) or {digits} (49…)"));
+    }
+    let timeout = section.take("timeout").map(|node| read.positive_duration(&node, "timeout")).transpose()?;
+    let concurrency = section.take("concurrency").map(|node| read.count(&node, "concurrency")).transpose()?;
+    Ok(SubscriptionSource::Http {
+        url,
+        timeout: timeout.unwrap_or(Duration::from_secs(5)),
+        headers: headers(read, section.take("headers"))?,
+        pointers: pointers(read, section.take("pointers"))?,
+        concurrency: concurrency.map_or(8, |n| usize::try_from(n).unwrap_or(usize::MAX).min(1024)),
+    })
+}
+
+fn headers(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<(String, super::Secret)>> {
+    let Some(node) = node else { return Ok(Vec::new()) };
+    let mut headers = Vec::new();
+    for (name, entry) in read.table(&node, "`headers`")? {
+        if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
+            let message = format!("`{name}` is not the name of an HTTP header");
+            return Err(read.error(&entry.node.origin, entry.key_span.clone(), message));
+        }
+        headers.push((name.clone(), read.secret(entry.node.clone(), &format!("headers.{name}"))?));
+    }
+    Ok(headers)
+}
+
+fn pointers(read: &Reader<'_>, node: Option<Node>) -> Result<[String; 3]> {
+    let keys = ["status", "plan", "expires_at"];
+    let mut pointers = keys.map(|key| format!("/{key}"));
+    let Some(node) = node else { return Ok(pointers) };
+    let mut section = read.section(node, "`pointers`", &keys)?;
+    for (key, pointer) in keys.into_iter().zip(&mut pointers) {
+        if let Some(node) = section.take(key) {
+            let text = read.text(&node, key)?;
+            if !text.starts_with('/') {
+                return Err(read.at(&node, format!("`{key}` must be a JSON pointer, like \"/data/{key}\"")));
+            }
+            *pointer = text;
+        }
+    }
+    Ok(pointers)
+}
+
+fn status_map(read: &Reader<'_>, node: &Node) -> Result<BTreeMap<String, Status>> {
+    const WORDS: [&str; 6] = ["active", "trialing", "past_due", "canceled", "none", "unknown"];
+    let mut map = BTreeMap::new();
+    for (foreign, entry) in read.table(node, "`status_map`")? {
+        let word = read.text(&entry.node, foreign)?;
+        let Some(status) = Status::parse(&word) else {
+            let hint = nearest(&word, &WORDS).map(|meant| format!("; did you mean `{meant}`?"));
+            let hint = hint.unwrap_or_else(|| format!("; there are {}", listed(&WORDS)));
+            return Err(read.at(&entry.node, format!("`{word}` is not a status{hint}")));
+        };
+        map.insert(foreign.to_lowercase(), status);
+    }
+    Ok(map)
+}
+
+pub(super) fn outgoing(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<Outgoing>> {
+    let mut seen = BTreeSet::new();
+    let mut hooks = Vec::new();
+    for block in read.blocks(node, "outgoing")? {
+        let mut section = read.section(block, "[[outgoing]]", &["name", "url", "secret", "events"])?;
+        let mut events = Vec::new();
+        if let Some(node) = section.take("events") {
+            for item in read.items(node, "events")? {
+                events.push(read.word(&item, "events")?);
+            }
+        }
+        hooks.push(Outgoing {
+            name: unique(read, &read.required(&mut section, "name")?, "outgoing hook", &mut seen)?,
+            url: read.url(&read.required(&mut section, "url")?, "url")?,
+            secret: section.take("secret").map(|node| read.secret(node, "secret")).transpose()?,
+            events,
+        });
+    }
+    Ok(hooks)
+}

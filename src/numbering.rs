@@ -1,0 +1,78 @@
+//! Countries and national spellings of phone numbers, by the tables of rlibphonenumber.
+//!
+//! Used where an owner writes a country or a national spelling, never to doubt an international number: numbering
+//! plans change faster than libraries. The tables are built at the first use and cost about 7 MB.
+
+use crate::ids::Phone;
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, Region};
+
+/// Whether an upper-case ISO 3166 code names a country whose numbers are known.
+pub fn is_country(code: &str) -> bool {
+    region(code).is_some()
+}
+
+fn region(code: &str) -> Option<Region> {
+    let fits = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
+    let region = fits.then(|| Region::from_code(code).ok()).flatten()?;
+    PHONE_NUMBER_UTIL.get_supported_regions().any(|known| known == region).then_some(region)
+}
+
+/// The ISO 3166 code of a number's country; `None` where the tables do not tell. Countries that share a calling code
+/// are told apart: `+1876…` is Jamaica.
+pub fn country_of(phone: Phone) -> Option<String> {
+    let number = PhoneNumber::parse(phone.e164(), None).ok()?;
+    let code = number.get_region_code()?.to_string();
+    (code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase())).then_some(code)
+}
+
+/// Reads a number as people write it: international with `+` or `00` and any punctuation, plain international
+/// digits, or, only with `default_country`, the national spelling of that country, which must then be a valid number.
+pub fn spelled(text: &str, default_country: Option<&str>) -> Option<Phone> {
+    let text = text.trim();
+    if let Some(phone) = Phone::parse(text) {
+        return Some(phone);
+    }
+    let fits = text.chars().all(|c| c.is_ascii_digit() || " +-()./\u{a0}".contains(c));
+    if !fits {
+        return None;
+    }
+    let international = text.strip_prefix("00").map(|rest| format!("+{rest}"));
+    let international = international.as_deref().or_else(|| text.starts_with('+').then_some(text));
+    if let Some(spelling) = international {
+        let bare: String = spelling.replace("(0)", "").chars().filter(char::is_ascii_digit).collect();
+        return Phone::parse(&bare);
+    }
+    let number = PhoneNumber::parse(text, Some(region(default_country?)?)).ok()?;
+    if number.is_valid() { Phone::parse(&number.to_string()) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn countries_that_share_a_calling_code_are_told_apart() {
+        for (number, country) in [("+18765551234", "JM"), ("+12025550123", "US"), ("+923001234567", "PK")] {
+            assert_eq!(country_of(Phone::parse(number).unwrap()).as_deref(), Some(country), "{number}");
+        }
+        assert!(is_country("PK") && !is_country("XX") && !is_country("pk") && !is_country("001"));
+    }
+
+    #[test]
+    fn a_national_spelling_needs_its_country() {
+        let cases = [
+            ("0151 23456789", Some("DE"), Some("+4915123456789")),
+            ("0151 23456789", None, None),
+            ("015123456789", Some("DE"), Some("+4915123456789")),
+            ("+49 (0)151 234-56789", None, Some("+4915123456789")),
+            ("0049 151 23456789", None, Some("+4915123456789")),
+            ("4915123456789", Some("US"), Some("+4915123456789")),
+            ("(202) 555-0123", Some("US"), Some("+12025550123")),
+            ("0151", Some("DE"), None),
+            ("27264519544897@lid", Some("DE"), None),
+        ];
+        for (text, country, expected) in cases {
+            assert_eq!(spelled(text, country).map(Phone::e164).as_deref(), expected, "{text} {country:?}");
+        }
+    }
+}
