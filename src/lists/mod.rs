@@ -1,1 +1,12 @@
-//! lists
+//! Blacklists and the allowlist: what their text means, who is named by them, and what is in force.
+//!
+//! `parse` and `set` are pure; `book` follows the owner's files through `kept`. A person matches by phone or by LID,
+//! and the digits of a LID never match a number, a prefix or a country.
+
+mod book;
+mod parse;
+mod set;
+
+pub use book::{ListBook, Summary};
+pub use parse::{LineProblem, ParseContext, parse};
+pub use set::ListSet;

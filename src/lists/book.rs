@@ -1,0 +1,208 @@
+//! The lists in force: every blacklist and the allowlist, followed on disk, asked for one person.
+
+use super::{
+    ListSet,
+    parse::{ParseContext, parse},
+};
+use crate::{
+    clock::Timestamp,
+    config,
+    facts::{ListHit, Lookup},
+    ids::Person,
+    kept::{KeptFile, Rules},
+    takeup::Takeup,
+};
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+/// All lists of the configuration.
+pub struct ListBook {
+    /// In the order of the configuration.
+    blacklists: Vec<List>,
+    allowlist: Option<List>,
+    generation: AtomicU64,
+}
+
+struct List {
+    name: String,
+    file: KeptFile<ListSet>,
+}
+
+/// One line about a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Its name; `allowlist` for that one.
+    pub name: String,
+    /// Entries in force; `None` if there never was a good file.
+    pub entries: Option<usize>,
+    /// When they were taken.
+    pub loaded_at: Option<Timestamp>,
+    /// Why the file as it is now is not in force.
+    pub waiting: Option<String>,
+}
+
+/// The allowlist's name in commands.
+const ALLOWLIST: &str = "allowlist";
+
+impl ListBook {
+    /// Opens every list of the configuration; last good copies are in `kept_dir` (`data_dir/kept/lists`).
+    /// Says what became of each. Blocks on the disk.
+    pub fn open(config: &config::Config, kept_dir: PathBuf, now: Timestamp) -> (Self, Vec<Takeup>) {
+        let zone = TimeZone::get(&config.server.time_zone).unwrap_or(TimeZone::UTC);
+        let context = ParseContext { default_country: config.lists.default_country.clone(), time_zone: zone };
+        let max_shrink = config.lists.max_shrink;
+        let mut takeups = Vec::new();
+        let mut open = |name: &str, what: String, path: &Path| {
+            let context = context.clone();
+            let rules = Rules {
+                what,
+                path: path.to_path_buf(),
+                kept: kept_dir.join(format!("{name}.txt")),
+                max_shrink,
+                may_begin_empty: true,
+                accept: format!("perimeterd blacklist accept {name}"),
+                parse: Box::new(move |bytes, path, now| {
+                    read(bytes, path, &context).map(|set| set.loaded(now))
+                }),
+            };
+            let (file, takeup) = KeptFile::open(rules, now);
+            takeups.push(takeup);
+            List { name: name.into(), file }
+        };
+        let blacklists = config
+            .blacklists
+            .iter()
+            .map(|l| open(&l.name, format!("blacklist {}", l.name), &l.path))
+            .collect();
+        let allowlist = config.allowlist.as_ref().map(|path| open(ALLOWLIST, ALLOWLIST.into(), path));
+        (Self { blacklists, allowlist, generation: AtomicU64::new(1) }, takeups)
+    }
+
+    /// Looks at every file. To be called every half second or so, where blocking is allowed.
+    pub fn poll(&self, now: Timestamp) -> Vec<Takeup> {
+        let takeups: Vec<Takeup> = self.lists().filter_map(|list| list.file.poll(now)).collect();
+        if takeups.iter().any(|takeup| matches!(takeup, Takeup::Taken { .. })) {
+            self.generation.fetch_add(1, Ordering::SeqCst);
+        }
+        takeups
+    }
+
+    /// The first entry of any blacklist that names somebody. Unknown, with the reason, where no entry does and a
+    /// list was never good, or a list could only be matched with the phone that nobody knows.
+    pub fn blacklist(&self, person: Person, now: Timestamp) -> Lookup<Option<ListHit>> {
+        let mut blind = None;
+        for list in &self.blacklists {
+            match list.find(person, now) {
+                Ok(Some(hit)) => {
+                    let source = list.name.clone();
+                    return Lookup::Known { value: Some(hit), as_of: now, source, stale: false };
+                }
+                Ok(None) => {}
+                Err(why) => blind = blind.or(Some(why)),
+            }
+        }
+        match blind {
+            Some(why) => Lookup::Unknown { why },
+            None => Lookup::Known { value: None, as_of: now, source: "blacklists".into(), stale: false },
+        }
+    }
+
+    /// Whether the allowlist names somebody; unknown as in [`ListBook::blacklist`]. Without an allowlist: no.
+    pub fn allowlisted(&self, person: Person, now: Timestamp) -> Lookup<bool> {
+        let found = self.allowlist.as_ref().map_or(Ok(None), |list| list.find(person, now));
+        match found {
+            Ok(hit) => {
+                Lookup::Known { value: hit.is_some(), as_of: now, source: ALLOWLIST.into(), stale: false }
+            }
+            Err(why) => Lookup::Unknown { why },
+        }
+    }
+
+    /// Grows whenever a list was taken.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// The lists whose file as it is now is not in force, with the reason.
+    pub fn waiting(&self) -> Vec<(String, String)> {
+        self.lists().filter_map(|list| Some((list.name.clone(), list.file.waiting()?))).collect()
+    }
+
+    /// Takes a list's file as it is now, however small, as long as it is there and can be read.
+    ///
+    /// # Errors
+    /// The sentence why not.
+    pub fn accept(&self, name: &str, now: Timestamp) -> Result<String, String> {
+        let Some(list) = self.lists().find(|list| list.name == name) else {
+            let names: Vec<&str> = self.lists().map(|list| list.name.as_str()).collect();
+            return Err(format!("there is no list `{name}`; there are: {}", names.join(", ")));
+        };
+        let detail = list.file.accept(now)?;
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        Ok(format!("{}: {detail}", list.file.what()))
+    }
+
+    /// A line about each list.
+    pub fn summary(&self) -> Vec<Summary> {
+        let line = |list: &List| {
+            let held = list.file.in_force();
+            Summary {
+                name: list.name.clone(),
+                entries: held.as_ref().map(|held| held.value.len()),
+                loaded_at: held.as_ref().map(|held| held.loaded_at),
+                waiting: list.file.waiting(),
+            }
+        };
+        self.lists().map(line).collect()
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &List> {
+        self.blacklists.iter().chain(&self.allowlist)
+    }
+}
+
+impl List {
+    /// The entry, if one names them; the sentence why nobody can tell otherwise.
+    fn find(&self, person: Person, now: Timestamp) -> Result<Option<ListHit>, String> {
+        let Some(held) = self.file.in_force() else {
+            return Err(format!("{} was never read; mend its file", self.file.what()));
+        };
+        match held.value.find(person, now) {
+            Some(hit) => Ok(Some(ListHit { list: self.name.clone(), ..hit })),
+            None if person.phone.is_none() && held.value.needs_phone() => {
+                Err(format!("the phone is hidden, and {} names phones", self.file.what()))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+/// Reads a file's bytes; the sentence with file, line and excerpt otherwise.
+fn read(bytes: &[u8], path: &Path, context: &ParseContext) -> Result<ListSet, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        format!("{}:{line}: the line is not UTF-8 text; save the file as UTF-8", path.display())
+    })?;
+    parse(text, context).map_err(|problems| {
+        let first = &problems[0];
+        let (line, column) = (first.line, first.column);
+        let more = match problems.len() - 1 {
+            0 => String::new(),
+            1 => "\none more line is broken".into(),
+            more => format!("\n{more} more lines are broken"),
+        };
+        let number = line.to_string();
+        let margin = " ".repeat(number.len());
+        format!(
+            "{}:{line}:{column}: {}\n {number} | {}\n {margin} | {}^{more}",
+            path.display(),
+            first.message,
+            first.snippet,
+            " ".repeat(column - 1)
+        )
+    })
+}
