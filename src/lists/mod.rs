@@ -9,4 +9,5 @@ mod set;
 
 pub use book::{ListBook, Summary};
 pub use parse::{LineProblem, ParseContext, parse};
+pub(crate) use parse::{end_of, shortened};
 pub use set::ListSet;

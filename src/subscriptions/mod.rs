@@ -1,1 +1,50 @@
-//! subscriptions
+//! Who pays: the owner's file or HTTP API, and what the payment side pushed.
+//!
+//! Every look-up answers known or unknown, never with an error: *unknown is not unpaid*. What is known has its age;
+//! what is served although its time is over says so. `roll` reads the file, `http` asks and caches the API, `book`
+//! is what the rest of the daemon holds. Pushed values are kept in memory here and durably by the store.
+
+mod book;
+mod http;
+mod roll;
+
+#[cfg(test)]
+mod tests;
+
+pub use book::SubscriptionBook;
+pub use http::client;
+
+use crate::{
+    clock::Timestamp,
+    facts::{Lookup, Status, Subscription},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// What look-ups came to so far, for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Answered from what was at hand.
+    pub hits: u64,
+    /// Asked of the HTTP source.
+    pub misses: u64,
+    /// Of these, failed.
+    pub errors: u64,
+    /// Time that these took, together.
+    pub latency: Duration,
+}
+
+/// The status behind a word of the owner's: his own map first, then our words. `None` for a foreign word.
+fn status_of(word: &str, map: &BTreeMap<String, Status>) -> Option<Status> {
+    let word = word.trim().to_lowercase();
+    map.get(&word).copied().or_else(|| Status::parse(&word))
+}
+
+/// A known value; unknown if its status is.
+fn known(subscription: &Subscription, as_of: Timestamp, source: &str, stale: bool) -> Lookup<Subscription> {
+    match subscription.status {
+        Status::Unknown => Lookup::Unknown {
+            why: format!("{source} has a status that says nothing to us; name it in `status_map`"),
+        },
+        _ => Lookup::Known { value: subscription.clone(), as_of, source: source.into(), stale },
+    }
+}

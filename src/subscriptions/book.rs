@@ -1,0 +1,281 @@
+//! The one place to ask who pays: pushed values first, then the source.
+
+use super::{
+    Stats,
+    http::HttpSource,
+    known,
+    roll::{self, Roll, RollContext},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    config::{SubscriptionSource, Subscriptions},
+    facts::{Lookup, Status, Subscription},
+    ids::Phone,
+    kept::{KeptFile, Rules},
+    store::Pushed,
+    takeup::Takeup,
+};
+use jiff::tz::TimeZone;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// How long a pushed value beats the source.
+const PUSHED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Who pays.
+pub struct SubscriptionBook {
+    source: Source,
+    clock: Arc<dyn Clock>,
+    cache_ttl: Duration,
+    pushed: Mutex<HashMap<Phone, Push>>,
+    generation: AtomicU64,
+    file_recoveries: AtomicU64,
+    file_hits: AtomicU64,
+}
+
+enum Source {
+    Nothing,
+    File { file: KeptFile<Roll>, name: String },
+    Http(HttpSource),
+}
+
+struct Push {
+    subscription: Subscription,
+    at: Timestamp,
+    /// When the source was asked last whether it agrees, by the clock that never steps.
+    compared: Duration,
+}
+
+impl SubscriptionBook {
+    /// Opens the source. The last good copy of a file is in `kept_dir` (`data_dir/kept/subscriptions`); `http` should
+    /// be [`super::client`]. Says what became of a file. Blocks on the disk.
+    pub fn open(
+        config: Option<&Subscriptions>,
+        time_zone: TimeZone,
+        max_shrink: f64,
+        kept_dir: PathBuf,
+        http: reqwest::Client,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, Vec<Takeup>) {
+        let mut takeups = Vec::new();
+        let source = match config.map(|config| (config, &config.source)) {
+            None => Source::Nothing,
+            Some((config, SubscriptionSource::File { path })) => {
+                let context = RollContext { status_map: config.status_map.clone(), time_zone };
+                let rules = Rules {
+                    what: "subscriptions".into(),
+                    path: path.clone(),
+                    kept: kept_dir.join("subscriptions.csv"),
+                    max_shrink,
+                    // Taking it would make everybody unpaid.
+                    may_begin_empty: false,
+                    accept: "perimeterd subscriptions accept".into(),
+                    parse: Box::new(move |bytes, path, _| roll::read(bytes, path, &context)),
+                };
+                let (file, takeup) = KeptFile::open(rules, clock.now());
+                takeups.push(takeup);
+                let name =
+                    path.file_name().map_or("subscriptions".into(), |n| n.to_string_lossy().into_owned());
+                Source::File { file, name }
+            }
+            Some((config, SubscriptionSource::Http { .. })) => {
+                HttpSource::new(config, time_zone, http, Arc::clone(&clock))
+                    .map_or(Source::Nothing, Source::Http)
+            }
+        };
+        let book = Self {
+            source,
+            clock,
+            cache_ttl: config.map_or(Duration::ZERO, |config| config.cache_ttl),
+            pushed: Mutex::new(HashMap::new()),
+            generation: AtomicU64::new(1),
+            file_recoveries: AtomicU64::new(0),
+            file_hits: AtomicU64::new(0),
+        };
+        (book, takeups)
+    }
+
+    /// Looks at the file, if there is one. To be called every half second or so, where blocking is allowed.
+    pub fn poll(&self) -> Vec<Takeup> {
+        let Source::File { file, .. } = &self.source else { return Vec::new() };
+        let takeup = file.poll(self.clock.now());
+        if matches!(takeup, Some(Takeup::Taken { .. })) {
+            self.swapped();
+        }
+        takeup.into_iter().collect()
+    }
+
+    /// The answer, if it is at hand: pushed, from the file, or from the cache and not older than `max_age`.
+    /// Never waits.
+    pub fn now_or_none(&self, phone: Phone, max_age: Option<Duration>) -> Option<Lookup<Subscription>> {
+        let pushed = self.pushed_answer(phone);
+        match (&self.source, pushed) {
+            (Source::Http(_), Some((answer, compared))) => {
+                // From time to time the source is asked whether it agrees by now.
+                let due = self.clock.elapsed().saturating_sub(compared) > self.cache_ttl;
+                (!due).then_some(answer)
+            }
+            (_, Some((answer, _))) => Some(answer),
+            (Source::Http(http), None) => http.now_or_none(phone, max_age),
+            (Source::File { .. } | Source::Nothing, None) => Some(self.at_hand(phone)),
+        }
+    }
+
+    /// The answer, asked for if need be. An answer older than `max_age` is asked for again; if that fails, the old
+    /// one is served as stale within `stale_for`. Never an error: unknown, with the reason.
+    pub async fn fetch(&self, phone: Phone, max_age: Option<Duration>) -> Lookup<Subscription> {
+        if let Some(answer) = self.now_or_none(phone, max_age) {
+            return answer;
+        }
+        let Source::Http(http) = &self.source else { return self.at_hand(phone) };
+        let asked = http.fetch(phone, max_age).await;
+        match self.compare(phone, asked.value()) {
+            Some(pushed) => pushed,
+            None => asked,
+        }
+    }
+
+    /// Takes what the payment side pushed at `at`: it beats the source for 24 hours, or until the source agrees.
+    pub fn push(&self, phone: Phone, subscription: Subscription, at: Timestamp) {
+        let compared = self.clock.elapsed();
+        self.pushes().insert(phone, Push { subscription, at, compared });
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Takes what the store kept of earlier pushes.
+    pub fn load_pushed(&self, kept: Vec<Pushed>) {
+        for Pushed { phone, subscription, at } in kept {
+            self.push(phone, subscription, at);
+        }
+    }
+
+    /// Whether the source gives no answers: its last request failed, or no file was ever good.
+    pub fn is_down(&self) -> bool {
+        match &self.source {
+            Source::Nothing => false,
+            Source::File { file, .. } => file.in_force().is_none(),
+            Source::Http(http) => http.is_down(),
+        }
+    }
+
+    /// Grows each time the source comes back, and each time a file is taken.
+    pub fn recoveries(&self) -> u64 {
+        match &self.source {
+            Source::Http(http) => http.recoveries(),
+            Source::File { .. } | Source::Nothing => self.file_recoveries.load(Ordering::SeqCst),
+        }
+    }
+
+    /// What look-ups came to.
+    pub fn stats(&self) -> Stats {
+        match &self.source {
+            Source::Http(http) => http.stats(),
+            Source::File { .. } | Source::Nothing => {
+                Stats { hits: self.file_hits.load(Ordering::Relaxed), ..Stats::default() }
+            }
+        }
+    }
+
+    /// Takes the file as it is now, however small, as long as it is there and can be read.
+    ///
+    /// # Errors
+    /// The sentence why not.
+    pub fn accept(&self) -> Result<String, String> {
+        let Source::File { file, .. } = &self.source else {
+            return Err("subscriptions do not come from a file, so there is nothing to accept".into());
+        };
+        let detail = file.accept(self.clock.now())?;
+        self.swapped();
+        Ok(format!("subscriptions: {detail}"))
+    }
+
+    /// Why the file as it is now is not in force; `None` if it is, or if there is none.
+    pub fn waiting(&self) -> Option<String> {
+        match &self.source {
+            Source::File { file, .. } => file.waiting(),
+            Source::Http(_) | Source::Nothing => None,
+        }
+    }
+
+    /// How many people the file in force names; `None` for another source or no good file yet.
+    pub fn entries(&self) -> Option<usize> {
+        use crate::kept::Content as _;
+        match &self.source {
+            Source::File { file, .. } => file.in_force().map(|held| held.value.entries()),
+            Source::Http(_) | Source::Nothing => None,
+        }
+    }
+
+    /// Grows whenever a file was taken or a value pushed.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    fn pushes(&self) -> MutexGuard<'_, HashMap<Phone, Push>> {
+        self.pushed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pushed value while it counts, and when the source was last compared with it.
+    fn pushed_answer(&self, phone: Phone) -> Option<(Lookup<Subscription>, Duration)> {
+        let now = self.clock.now();
+        let mut pushes = self.pushes();
+        let push = pushes.get(&phone)?;
+        if now.since(push.at) >= PUSHED_FOR {
+            pushes.remove(&phone);
+            return None;
+        }
+        Some((known(&push.subscription, now, "pushed", false), push.compared))
+    }
+
+    /// Forgets a push that the source agrees with; answers with it otherwise.
+    fn compare(&self, phone: Phone, source_says: Option<&Subscription>) -> Option<Lookup<Subscription>> {
+        let compared = self.clock.elapsed();
+        let mut pushes = self.pushes();
+        let push = pushes.get_mut(&phone)?;
+        if source_says.is_some_and(|source| agree(source, &push.subscription)) {
+            pushes.remove(&phone);
+            return None;
+        }
+        push.compared = compared;
+        drop(pushes);
+        self.pushed_answer(phone).map(|(answer, _)| answer)
+    }
+
+    /// What file or configuration say without asking anybody.
+    fn at_hand(&self, phone: Phone) -> Lookup<Subscription> {
+        let Source::File { file, name } = &self.source else {
+            return Lookup::Unknown { why: "no subscription source is configured".into() };
+        };
+        self.file_hits.fetch_add(1, Ordering::Relaxed);
+        let Some(held) = file.in_force() else {
+            return Lookup::Unknown { why: format!("{name} was never read; mend it") };
+        };
+        let nobody = Subscription { status: Status::None, plan: None, expires_at: None };
+        known(held.value.get(phone).unwrap_or(&nobody), self.clock.now(), name, false)
+    }
+
+    /// After a file was taken: pushes that it agrees with have done their work.
+    fn swapped(&self) {
+        if let Source::File { file, .. } = &self.source {
+            if let Some(held) = file.in_force() {
+                self.pushes().retain(|phone, push| {
+                    !held.value.get(*phone).is_some_and(|row| agree(row, &push.subscription))
+                });
+            }
+        }
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.file_recoveries.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether two say the same of a person; what the plan is called does not matter.
+fn agree(one: &Subscription, two: &Subscription) -> bool {
+    one.status == two.status && one.expires_at == two.expires_at
+}
