@@ -7,6 +7,9 @@ mod book;
 mod parse;
 mod set;
 
+#[cfg(test)]
+mod tests;
+
 pub use book::{ListBook, Summary};
 pub use parse::{LineProblem, ParseContext, parse};
 pub(crate) use parse::{end_of, shortened};
