@@ -63,6 +63,8 @@ pub struct InForce<T> {
 struct Looks {
     len: u64,
     modified: Option<SystemTime>,
+    /// Seconds and nanoseconds: tells an edit that puts the old modification time back.
+    changed: (i64, i64),
     inode: u64,
 }
 
@@ -78,6 +80,8 @@ struct State {
 /// A file of the owner's, followed.
 pub struct KeptFile<T> {
     rules: Rules<T>,
+    /// Whether copies are written.
+    keeps: bool,
     state: Mutex<State>,
     in_force: ArcSwapOption<InForce<T>>,
 }
@@ -85,8 +89,18 @@ pub struct KeptFile<T> {
 impl<T: Content> KeptFile<T> {
     /// Reads the file and its last good copy, judges the one by the other, and puts the better in force.
     pub fn open(rules: Rules<T>, now: Timestamp) -> (Self, Takeup) {
+        Self::opened(rules, now, true)
+    }
+
+    /// What [`KeptFile::open`] would say, without keeping a copy.
+    pub fn check(rules: Rules<T>, now: Timestamp) -> Takeup {
+        Self::opened(rules, now, false).1
+    }
+
+    fn opened(rules: Rules<T>, now: Timestamp, keeps: bool) -> (Self, Takeup) {
         let file = Self {
             rules,
+            keeps,
             state: Mutex::new(State { seen: None, judged: None, waiting: None }),
             in_force: ArcSwapOption::empty(),
         };
@@ -161,7 +175,12 @@ impl<T: Content> KeptFile<T> {
 
     fn looks(&self) -> Option<Looks> {
         let meta = fs::metadata(&self.rules.path).ok()?;
-        Some(Looks { len: meta.len(), modified: meta.modified().ok(), inode: meta.ino() })
+        Some(Looks {
+            len: meta.len(),
+            modified: meta.modified().ok(),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+            inode: meta.ino(),
+        })
     }
 
     fn read(&self) -> Result<Vec<u8>, String> {
@@ -227,7 +246,8 @@ impl<T: Content> KeptFile<T> {
         if let Some(remarks) = value.remarks() {
             detail = format!("{detail}; {remarks}");
         }
-        if let Err(error) = keep(&self.rules.kept, bytes) {
+        let kept = if self.keeps { keep(&self.rules.kept, bytes) } else { Ok(()) };
+        if let Err(error) = kept {
             detail = format!("{detail}; no copy could be kept in {} ({error})", self.rules.kept.display());
         }
         let digest = Sha256::digest(bytes).into();

@@ -52,34 +52,23 @@ impl ListBook {
     /// Opens every list of the configuration; last good copies are in `kept_dir` (`data_dir/kept/lists`).
     /// Says what became of each. Blocks on the disk.
     pub fn open(config: &config::Config, kept_dir: PathBuf, now: Timestamp) -> (Self, Vec<Takeup>) {
-        let zone = TimeZone::get(&config.server.time_zone).unwrap_or(TimeZone::UTC);
-        let context = ParseContext { default_country: config.lists.default_country.clone(), time_zone: zone };
-        let max_shrink = config.lists.max_shrink;
         let mut takeups = Vec::new();
-        let mut open = |name: &str, what: String, path: &Path| {
-            let context = context.clone();
-            let rules = Rules {
-                what,
-                path: path.to_path_buf(),
-                kept: kept_dir.join(format!("{name}.txt")),
-                max_shrink,
-                may_begin_empty: true,
-                accept: format!("perimeterd blacklist accept {name}"),
-                parse: Box::new(move |bytes, path, now| {
-                    read(bytes, path, &context).map(|set| set.loaded(now))
-                }),
-            };
-            let (file, takeup) = KeptFile::open(rules, now);
+        let mut open = |(name, path): (&str, &Path)| {
+            let (file, takeup) = KeptFile::open(rules(config, name, path, &kept_dir), now);
             takeups.push(takeup);
             List { name: name.into(), file }
         };
-        let blacklists = config
-            .blacklists
-            .iter()
-            .map(|l| open(&l.name, format!("blacklist {}", l.name), &l.path))
-            .collect();
-        let allowlist = config.allowlist.as_ref().map(|path| open(ALLOWLIST, ALLOWLIST.into(), path));
+        let blacklists = config.blacklists.iter().map(|list| open((&list.name, &list.path))).collect();
+        let allowlist = config.allowlist.as_ref().map(|path| open((ALLOWLIST, path)));
         (Self { blacklists, allowlist, generation: AtomicU64::new(1) }, takeups)
+    }
+
+    /// What [`ListBook::open`] would say of each list; writes nothing.
+    pub fn check(config: &config::Config, kept_dir: &Path, now: Timestamp) -> Vec<Takeup> {
+        let blacklists = config.blacklists.iter().map(|list| (list.name.as_str(), list.path.as_path()));
+        let allowlist = config.allowlist.iter().map(|path| (ALLOWLIST, path.as_path()));
+        let all = blacklists.chain(allowlist);
+        all.map(|(name, path)| KeptFile::check(rules(config, name, path, kept_dir), now)).collect()
     }
 
     /// Looks at every file. To be called every half second or so, where blocking is allowed.
@@ -178,6 +167,21 @@ impl List {
             }
             None => Ok(None),
         }
+    }
+}
+
+/// How a list's file is judged and read.
+fn rules(config: &config::Config, name: &str, path: &Path, kept_dir: &Path) -> Rules<ListSet> {
+    let time_zone = TimeZone::get(&config.server.time_zone).unwrap_or(TimeZone::UTC);
+    let context = ParseContext { default_country: config.lists.default_country.clone(), time_zone };
+    Rules {
+        what: if name == ALLOWLIST { name.into() } else { format!("blacklist {name}") },
+        path: path.to_path_buf(),
+        kept: kept_dir.join(format!("{name}.txt")),
+        max_shrink: config.lists.max_shrink,
+        may_begin_empty: true,
+        accept: format!("perimeterd blacklist accept {name}"),
+        parse: Box::new(move |bytes, path, now| read(bytes, path, &context).map(|set| set.loaded(now))),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 use jiff::tz::TimeZone;
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -28,6 +28,9 @@ use std::{
 
 /// How long a pushed value beats the source.
 const PUSHED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// What a file says of somebody whom it does not name.
+const NOBODY: Subscription = Subscription { status: Status::None, plan: None, expires_at: None };
 
 /// Who pays.
 pub struct SubscriptionBook {
@@ -68,17 +71,7 @@ impl SubscriptionBook {
         let source = match config.map(|config| (config, &config.source)) {
             None => Source::Nothing,
             Some((config, SubscriptionSource::File { path })) => {
-                let context = RollContext { status_map: config.status_map.clone(), time_zone };
-                let rules = Rules {
-                    what: "subscriptions".into(),
-                    path: path.clone(),
-                    kept: kept_dir.join("subscriptions.csv"),
-                    max_shrink,
-                    // Taking it would make everybody unpaid.
-                    may_begin_empty: false,
-                    accept: "perimeterd subscriptions accept".into(),
-                    parse: Box::new(move |bytes, path, _| roll::read(bytes, path, &context)),
-                };
+                let rules = rules(config, path, time_zone, max_shrink, &kept_dir);
                 let (file, takeup) = KeptFile::open(rules, clock.now());
                 takeups.push(takeup);
                 let name =
@@ -100,6 +93,23 @@ impl SubscriptionBook {
             file_hits: AtomicU64::new(0),
         };
         (book, takeups)
+    }
+
+    /// What [`SubscriptionBook::open`] would say of a file; writes nothing and asks nobody.
+    pub fn check(
+        config: Option<&Subscriptions>,
+        time_zone: &TimeZone,
+        max_shrink: f64,
+        kept_dir: &Path,
+        now: Timestamp,
+    ) -> Vec<Takeup> {
+        match config.map(|config| (config, &config.source)) {
+            Some((config, SubscriptionSource::File { path })) => {
+                let rules = rules(config, path, time_zone.clone(), max_shrink, kept_dir);
+                vec![KeptFile::check(rules, now)]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Looks at the file, if there is one. To be called every half second or so, where blocking is allowed.
@@ -257,8 +267,7 @@ impl SubscriptionBook {
         let Some(held) = file.in_force() else {
             return Lookup::Unknown { why: format!("{name} was never read; mend it") };
         };
-        let nobody = Subscription { status: Status::None, plan: None, expires_at: None };
-        known(held.value.get(phone).unwrap_or(&nobody), self.clock.now(), name, false)
+        known(held.value.get(phone).unwrap_or(&NOBODY), self.clock.now(), name, false)
     }
 
     /// After a file was taken: pushes that it agrees with have done their work.
@@ -272,6 +281,27 @@ impl SubscriptionBook {
         }
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.file_recoveries.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// How the file is judged and read.
+fn rules(
+    config: &Subscriptions,
+    path: &Path,
+    time_zone: TimeZone,
+    max_shrink: f64,
+    kept_dir: &Path,
+) -> Rules<Roll> {
+    let context = RollContext { status_map: config.status_map.clone(), time_zone };
+    Rules {
+        what: "subscriptions".into(),
+        path: path.to_path_buf(),
+        kept: kept_dir.join("subscriptions.csv"),
+        max_shrink,
+        // Taking it would make everybody unpaid.
+        may_begin_empty: false,
+        accept: "perimeterd subscriptions accept".into(),
+        parse: Box::new(move |bytes, path, _| roll::read(bytes, path, &context)),
     }
 }
 

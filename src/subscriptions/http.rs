@@ -220,10 +220,10 @@ impl Inner {
     async fn ask(&self, phone: Phone, old: Option<Arc<Entry>>) -> Arc<Entry> {
         let permit = self.permits.acquire().await;
         let (asked, as_of) = (self.clock.elapsed(), self.clock.now());
-        let result = match self.cooling() {
-            Some(why) => Err(NoAnswer::Answer(why)),
-            None => self.request(phone).await,
-        };
+        if let Some(why) = self.cooling() {
+            return self.failed(why, old);
+        }
+        let result = self.request(phone).await;
         drop(permit);
         let took = self.age(asked);
         self.count(|stats| {
@@ -231,31 +231,30 @@ impl Inner {
             stats.errors += u64::from(result.is_err());
             stats.latency += took;
         });
-        let mut failed_at = self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(subscription) => {
-                *failed_at = None;
+                *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 if self.down.swap(false, Ordering::SeqCst) {
                     self.recoveries.fetch_add(1, Ordering::SeqCst);
                     tracing::info!("the subscription source answers again");
                 }
                 Arc::new(Entry { good: Some(Good { subscription, as_of, asked }), failure: None })
             }
-            Err(no_answer) => {
-                let why = match no_answer {
-                    NoAnswer::Source(why) => {
-                        *failed_at = Some(self.clock.elapsed());
-                        why
-                    }
-                    NoAnswer::Answer(why) => why,
-                };
-                if !self.down.swap(true, Ordering::SeqCst) {
-                    tracing::warn!(%why, "the subscription source does not answer");
-                }
-                let failure = Some(Failure { why, at: self.clock.elapsed() });
-                Arc::new(Entry { good: old.and_then(|entry| entry.good.clone()), failure })
+            Err(NoAnswer::Source(why)) => {
+                *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed());
+                self.failed(why, old)
             }
+            Err(NoAnswer::Answer(why)) => self.failed(why, old),
         }
+    }
+
+    /// The old answer with the failure beside it.
+    fn failed(&self, why: String, old: Option<Arc<Entry>>) -> Arc<Entry> {
+        if !self.down.swap(true, Ordering::SeqCst) {
+            tracing::warn!(%why, "the subscription source does not answer");
+        }
+        let failure = Some(Failure { why, at: self.clock.elapsed() });
+        Arc::new(Entry { good: old.and_then(|entry| entry.good.clone()), failure })
     }
 
     /// The sentence while the source as a whole failed a moment ago.

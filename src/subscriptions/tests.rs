@@ -77,8 +77,22 @@ impl Place {
         fs::write(self.folder.path().join("subscriptions.csv"), text).unwrap();
     }
 
+    fn config(&self) -> Subscriptions {
+        config(SubscriptionSource::File { path: self.folder.path().join("subscriptions.csv") })
+    }
+
+    fn check(&self) -> Vec<Takeup> {
+        SubscriptionBook::check(
+            Some(&self.config()),
+            &TimeZone::UTC,
+            0.2,
+            &self.folder.path().join("kept"),
+            NOW,
+        )
+    }
+
     fn open(&self) -> (SubscriptionBook, Vec<Takeup>) {
-        let config = config(SubscriptionSource::File { path: self.folder.path().join("subscriptions.csv") });
+        let config = self.config();
         let kept = self.folder.path().join("kept");
         let clock: Arc<dyn Clock> = self.clock.clone();
         SubscriptionBook::open(Some(&config), TimeZone::UTC, 0.2, kept, http_client(), clock)
@@ -166,6 +180,7 @@ fn an_emptied_file_makes_nobody_unpaid() {
         let (again, _) = place.open();
         assert_eq!(at_hand(&again, ANNA), Some((Status::Active, false)), "the kept copy");
     }
+    assert_eq!(place.check().len(), 1, "a check says it too, and changes nothing");
     let recoveries = book.recoveries();
     assert_eq!(book.accept().unwrap(), "subscriptions: 0 entries, before 1");
     assert_eq!(at_hand(&book, ANNA), Some((Status::None, false)));
@@ -257,6 +272,10 @@ impl Api {
 }
 
 async fn api() -> (Api, Arc<ManualClock>, Arc<SubscriptionBook>) {
+    api_with(Duration::from_secs(30)).await
+}
+
+async fn api_with(timeout: Duration) -> (Api, Arc<ManualClock>, Arc<SubscriptionBook>) {
     let api = Api {
         answer: Arc::default(),
         asked: Arc::default(),
@@ -269,7 +288,7 @@ async fn api() -> (Api, Arc<ManualClock>, Arc<SubscriptionBook>) {
     tokio::spawn(async move { axum::serve(listener, router).await });
     let source = SubscriptionSource::Http {
         url: format!("http://{address}/members/{{phone}}"),
-        timeout: Duration::from_millis(300),
+        timeout,
         headers: vec![("Authorization".into(), Secret::new("Bearer x"))],
         pointers: ["/data/status".into(), "/data/plan".into(), "/data/expires_at".into()],
         concurrency: 4,
@@ -394,7 +413,7 @@ async fn evidence_is_asked_for_again_when_it_is_too_old() {
 
 #[tokio::test]
 async fn a_slow_source_is_unknown_and_its_url_is_not_told() {
-    let (api, _, book) = api().await;
+    let (api, _, book) = api_with(Duration::from_millis(50)).await;
     api.answers(200, JSON, PAID);
     api.gate.forget_permits(1000);
     let answer = book.fetch(phone(ANNA), None).await;
