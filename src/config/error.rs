@@ -18,20 +18,13 @@ pub struct ConfigError {
     /// The source line with a caret under the place.
     pub snippet: Option<String>,
     /// What to do about it.
-    pub next_step: String,
+    pub next_step: &'static str,
 }
 
 impl ConfigError {
     /// An error without a place in a file.
-    pub(super) fn bare(message: impl Into<String>, next_step: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            file: None,
-            line: None,
-            column: None,
-            snippet: None,
-            next_step: next_step.into(),
-        }
+    pub(super) fn bare(message: impl Into<String>, next_step: &'static str) -> Self {
+        Self { message: message.into(), file: None, line: None, column: None, snippet: None, next_step }
     }
 }
 
@@ -64,7 +57,7 @@ impl Source {
         &self,
         span: Range<usize>,
         message: impl Into<String>,
-        next_step: impl Into<String>,
+        next_step: &'static str,
     ) -> ConfigError {
         let start = self.floor(span.start);
         let before = &self.text[..start];
@@ -80,7 +73,7 @@ impl Source {
             line: Some(line),
             column: Some(column),
             snippet: Some(snippet(line, column, width, &blotted(source_line))),
-            next_step: next_step.into(),
+            next_step,
         }
     }
 

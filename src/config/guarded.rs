@@ -4,7 +4,7 @@ use super::{
     Blacklist, ChainLink, Group, Hmac, HmacAlgorithm, Mode, Outgoing, Session, SubscriptionSource,
     Subscriptions,
     error::ConfigError,
-    node::{Node, Value},
+    node::{Entries, Node, Value},
     read::{Reader, Section, listed, nearest},
 };
 use crate::{
@@ -122,19 +122,16 @@ pub(super) fn groups(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<Group>
     for block in read.blocks(node, "groups")? {
         let keys = ["name", "match", "chain", "mode", "params", "time_zone", "language"];
         let mut section = read.section(block, "[[groups]]", &keys)?;
-        let params = section.take("params").map(|node| json(read, &node)).transpose()?;
+        let params = match section.take("params") {
+            Some(node) => params_of(read.table(&node, "`params`")?),
+            None => serde_json::Map::new(),
+        };
         groups.push(Group {
             name: unique(read, &read.required(&mut section, "name")?, "group", &mut seen)?,
             pattern: section.take("match").map(|node| pattern(read, &node)).transpose()?,
             chain: chain(read, read.required(&mut section, "chain")?)?,
             mode: section.take("mode").map(|node| mode(read, &node)).transpose()?.unwrap_or_default(),
-            params: match params {
-                Some((_, serde_json::Value::Object(map))) => map,
-                Some((node, _)) => {
-                    return Err(read.at(&node, "`params` must be a table, like { grace_days = 3 }"));
-                }
-                None => serde_json::Map::new(),
-            },
+            params,
             time_zone: section.take("time_zone").map(|node| read.time_zone(&node)).transpose()?,
             language: section.take("language").map(|node| read.language(&node)).transpose()?,
         });
@@ -153,23 +150,21 @@ fn pattern(read: &Reader<'_>, node: &Node) -> Result<globset::GlobMatcher> {
         .map_err(|error| read.at(node, format!("`match` is not a glob that can be read: {}", error.kind())))
 }
 
-/// A value as scripts see it, together with its node.
-fn json(read: &Reader<'_>, node: &Node) -> Result<(Node, serde_json::Value)> {
+/// A value as scripts see it.
+fn json(value: &Value) -> serde_json::Value {
     use serde_json::Value as Json;
-    let value = match &node.value {
+    match value {
         Value::Text(text) | Value::Date(text) => Json::from(text.as_str()),
         Value::Integer(number) => Json::from(*number),
         Value::Float(number) => Json::from(*number),
         Value::Bool(yes) => Json::from(*yes),
-        Value::Array(items) => {
-            Json::Array(items.iter().map(|item| Ok(json(read, item)?.1)).collect::<Result<_>>()?)
-        }
-        Value::Table(entries) => {
-            let pairs = entries.iter().map(|(key, entry)| Ok((key.clone(), json(read, &entry.node)?.1)));
-            Json::Object(pairs.collect::<Result<_>>()?)
-        }
-    };
-    Ok((node.clone(), value))
+        Value::Array(items) => items.iter().map(|item| json(&item.value)).collect(),
+        Value::Table(entries) => Json::Object(params_of(entries)),
+    }
+}
+
+fn params_of(entries: &Entries) -> serde_json::Map<String, serde_json::Value> {
+    entries.iter().map(|(key, entry)| (key.clone(), json(&entry.node.value))).collect()
 }
 
 pub(super) fn blacklists(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<Blacklist>> {

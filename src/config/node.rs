@@ -143,11 +143,11 @@ fn place(at: &mut Node, path: &[String], leaf: Node) {
         overlay(at, leaf);
         return;
     };
-    if let (Value::Array(items), Ok(index)) = (&mut at.value, key.parse::<usize>()) {
-        if let Some(item) = items.get_mut(index) {
-            place(item, rest, leaf);
-            return;
-        }
+    if let (Value::Array(items), Ok(index)) = (&mut at.value, key.parse::<usize>())
+        && let Some(item) = items.get_mut(index)
+    {
+        place(item, rest, leaf);
+        return;
     }
     if !matches!(at.value, Value::Table(_)) {
         // The path goes on where a plain value stands: the reader reports the wrong type by the variable's name.

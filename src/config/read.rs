@@ -256,10 +256,10 @@ impl Reader<'_> {
 
     /// A secret from the environment, a file, a systemd credential, or plain text.
     pub(super) fn secret(&self, node: Node, key: &str) -> Result<Secret> {
-        if let Origin::Environment(_, raw) = &node.origin {
-            if !matches!(node.value, Value::Table(_)) {
-                return Ok(Secret::new(raw.trim()));
-            }
+        if let Origin::Environment(_, raw) = &node.origin
+            && !matches!(node.value, Value::Table(_))
+        {
+            return Ok(Secret::new(raw.trim()));
         }
         if let Value::Text(text) = &node.value {
             return Ok(Secret::plain(text.trim()));

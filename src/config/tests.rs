@@ -93,82 +93,89 @@ fn an_error_shows_sentence_place_line_and_next_step() {
     );
 }
 
+/// A mistake and its sentence.
+const MISTAKES: &[(&str, &str)] = &[
+    ("[sever]\n", "unknown key `sever` in the configuration; did you mean `server`?"),
+    ("[server]\nlisten = 80", "`listen` must be a string, not an integer"),
+    ("[server]\nlisten = \"here\"", "`listen` must be an address and a port, like \"127.0.0.1:8787\""),
+    (
+        "[server]\ntime_zone = \"Mars\"",
+        "`Mars` is not a time zone; names are like \"Europe/Berlin\" or \"UTC\"",
+    ),
+    ("[server]\nmax_body = \"big\"", "`max_body` must be a size like \"4MiB\" or \"512KiB\""),
+    ("[server]\npublic_url = \"guard\"", "`public_url` must be a URL that begins with https:// or http://"),
+    (
+        "[server]\ntrusted_proxies = [\"caddy\"]",
+        "`trusted_proxies` must hold addresses or networks, like \"127.0.0.1\" or \"10.0.0.0/8\"",
+    ),
+    ("[server]\nmetrics_public = \"yes\"", "`metrics_public` must be true or false, not a string"),
+    ("[server]\nlanguage = \"German\"", "`German` is not a language; tags are like \"de\" or \"pt-BR\""),
+    (
+        "[store]\nurl = \"postgres://x\"",
+        "Postgres is not supported yet; use `url = \"sqlite:perimeterd.db\"`",
+    ),
+    (
+        "[wawp]\ntimeout = \"1 fortnight\"",
+        "`timeout` must be a duration like \"10s\", \"5m\", \"24h\" or \"30d\"",
+    ),
+    (
+        "[limits]\ndm = [\"20 per minute\"]",
+        "`dm` must be a number of calls and a window, like \"5/1h\"; \"0/1d\" is never",
+    ),
+    ("[limits]\ndm = []", "`dm` has no window, so no ceiling; for never write [\"0/1d\"]"),
+    ("[limits]\ndms = [\"1/1m\"]", "unknown key `dms` in [limits]; did you mean `dm`?"),
+    ("[pacing]\ngap = \"6s..2s\"", "`gap` runs backwards: 6s is longer than 2s"),
+    ("[lists]\nmax_shrink = 20", "`max_shrink` must be a share from 0 to 1, like 0.2"),
+    ("[lists]\ndefault_country = \"XX\"", "`XX` is not a country; codes are like \"DE\" or \"BR\""),
+    (
+        "[[blacklists]]\nname = \"a\"\nurl = \"https://x.example\"",
+        "a blacklist from a URL is not supported yet; fetch it to a file and use `path`",
+    ),
+    (
+        "[[blacklists]]\nname = \"a\"\npath = \"a\"\n[[blacklists]]\nname = \"a\"\npath = \"b\"",
+        "two blacklists are named `a`; give each its own name",
+    ),
+    ("[[blacklists]]\nname = \"a\"", "`path` is missing in [[blacklists]]"),
+    (
+        "[[groups]]\nname = \"a\"\nmatch = \"club\"\nchain = []",
+        "`match` must be a group's id (…@g.us) or a glob like \"1203630*@g.us\"",
+    ),
+    ("[[groups]]\nname = \"a\"\nchain = [\"\"]", "`chain` must not be empty"),
+    ("[[groups]]\nname = \"a\"\nchain = []\nmode = \"dry\"", "`mode` must be \"observe\" or \"enforce\""),
+    (
+        "[subscriptions]\nsource = \"sql\"",
+        "subscriptions from SQL are not supported yet; use `source = \"file\"` or \"http\"",
+    ),
+    (
+        "[subscriptions]\nsource = \"file\"\npath = \"a\"\nurl = \"https://x.example\"",
+        "`url` has no meaning with `source = \"file\"`; remove it",
+    ),
+    (
+        "[subscriptions]\nsource = \"http\"\nurl = \"https://x.example/members\"",
+        "`url` must say where the number goes: {phone} (+49…) or {digits} (49…)",
+    ),
+    (
+        "[subscriptions]\nsource = \"file\"\npath = \"a\"\nstatus_map = { paid = \"activ\" }",
+        "`activ` is not a status; did you mean `active`?",
+    ),
+    ("server = 3", "[server] must be a table, not an integer"),
+];
+
 #[test]
 fn each_mistake_has_its_sentence() {
-    let cases = [
-        ("[sever]\n", "unknown key `sever` in the configuration; did you mean `server`?"),
-        ("[server]\nlisten = 80", "`listen` must be a string, not an integer"),
-        ("[server]\nlisten = \"here\"", "`listen` must be an address and a port, like \"127.0.0.1:8787\""),
-        (
-            "[server]\ntime_zone = \"Mars\"",
-            "`Mars` is not a time zone; names are like \"Europe/Berlin\" or \"UTC\"",
-        ),
-        ("[server]\nmax_body = \"big\"", "`max_body` must be a size like \"4MiB\" or \"512KiB\""),
-        (
-            "[server]\npublic_url = \"guard\"",
-            "`public_url` must be a URL that begins with https:// or http://",
-        ),
-        (
-            "[server]\ntrusted_proxies = [\"caddy\"]",
-            "`trusted_proxies` must hold addresses or networks, like \"127.0.0.1\" or \"10.0.0.0/8\"",
-        ),
-        ("[server]\nmetrics_public = \"yes\"", "`metrics_public` must be true or false, not a string"),
-        ("[server]\nlanguage = \"German\"", "`German` is not a language; tags are like \"de\" or \"pt-BR\""),
-        (
-            "[store]\nurl = \"postgres://x\"",
-            "Postgres is not supported yet; use `url = \"sqlite:perimeterd.db\"`",
-        ),
-        (
-            "[wawp]\ntimeout = \"1 fortnight\"",
-            "`timeout` must be a duration like \"10s\", \"5m\", \"24h\" or \"30d\"",
-        ),
-        (
-            "[limits]\ndm = [\"20 per minute\"]",
-            "`dm` must be a number of calls and a window, like \"5/1h\"; \"0/1d\" is never",
-        ),
-        ("[limits]\ndm = []", "`dm` has no window, so no ceiling; for never write [\"0/1d\"]"),
-        ("[limits]\ndms = [\"1/1m\"]", "unknown key `dms` in [limits]; did you mean `dm`?"),
-        ("[pacing]\ngap = \"6s..2s\"", "`gap` runs backwards: 6s is longer than 2s"),
-        ("[lists]\nmax_shrink = 20", "`max_shrink` must be a share from 0 to 1, like 0.2"),
-        ("[lists]\ndefault_country = \"XX\"", "`XX` is not a country; codes are like \"DE\" or \"BR\""),
-        (
-            "[[blacklists]]\nname = \"a\"\nurl = \"https://x.example\"",
-            "a blacklist from a URL is not supported yet; fetch it to a file and use `path`",
-        ),
-        (
-            "[[blacklists]]\nname = \"a\"\npath = \"a\"\n[[blacklists]]\nname = \"a\"\npath = \"b\"",
-            "two blacklists are named `a`; give each its own name",
-        ),
-        ("[[blacklists]]\nname = \"a\"", "`path` is missing in [[blacklists]]"),
-        (
-            "[[groups]]\nname = \"a\"\nmatch = \"club\"\nchain = []",
-            "`match` must be a group's id (…@g.us) or a glob like \"1203630*@g.us\"",
-        ),
-        ("[[groups]]\nname = \"a\"\nchain = [\"\"]", "`chain` must not be empty"),
-        ("[[groups]]\nname = \"a\"\nchain = []\nmode = \"dry\"", "`mode` must be \"observe\" or \"enforce\""),
-        (
-            "[subscriptions]\nsource = \"sql\"",
-            "subscriptions from SQL are not supported yet; use `source = \"file\"` or \"http\"",
-        ),
-        (
-            "[subscriptions]\nsource = \"file\"\npath = \"a\"\nurl = \"https://x.example\"",
-            "`url` has no meaning with `source = \"file\"`; remove it",
-        ),
-        (
-            "[subscriptions]\nsource = \"http\"\nurl = \"https://x.example/members\"",
-            "`url` must say where the number goes: {phone} (+49…) or {digits} (49…)",
-        ),
-        (
-            "[subscriptions]\nsource = \"file\"\npath = \"a\"\nstatus_map = { paid = \"activ\" }",
-            "`activ` is not a status; did you mean `active`?",
-        ),
-        ("server = 3", "[server] must be a table, not an integer"),
-    ];
-    for (text, sentence) in cases {
+    for (text, sentence) in MISTAKES {
         let error = refused(text);
-        assert_eq!(error.message, sentence, "{text}");
+        assert_eq!(error.message, *sentence, "{text}");
         assert!(error.line.is_some() && error.snippet.is_some(), "no place for {text}");
     }
+}
+
+#[test]
+fn a_class_in_the_file_replaces_that_class_alone() {
+    let config = with("[limits]\ncold_dm = [\"0/1d\"]").unwrap();
+    let never = Window { calls: 0, length: Duration::from_secs(86_400) };
+    assert_eq!(config.limits[&crate::action::Class::ColdDm], [never]);
+    assert_eq!(config.limits[&crate::action::Class::Dm], with("").unwrap().limits[&crate::action::Class::Dm]);
 }
 
 #[test]

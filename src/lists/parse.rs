@@ -83,8 +83,11 @@ fn read_line(line: &str, context: &ParseContext) -> Result<Option<(Entry, Note)>
 fn end_of_entry(line: &str) -> usize {
     let comment = line.find('#').unwrap_or(line.len());
     let before = &line[..comment];
-    let word =
-        before.find('=').map(|equals| before[..equals].rfind(char::is_whitespace).map_or(0, |at| at + 1));
+    let word = before.find('=').map(|equals| {
+        let head = &before[..equals];
+        head.rfind(char::is_whitespace)
+            .map_or(0, |at| at + head[at..].chars().next().map_or(1, char::len_utf8))
+    });
     word.unwrap_or(comment)
 }
 
@@ -167,10 +170,10 @@ fn read_reason(value: &str) -> Result<(&str, usize), String> {
 
 /// The end of a day in the zone, or the moment of an RFC 3339 time.
 pub(crate) fn end_of(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
-    if text.len() > 10 {
-        if let Ok(moment) = text.parse::<jiff::Timestamp>() {
-            return Ok(Timestamp(moment.as_millisecond()));
-        }
+    if text.len() > 10
+        && let Ok(moment) = text.parse::<jiff::Timestamp>()
+    {
+        return Ok(Timestamp(moment.as_millisecond()));
     }
     let sentence = || "this is not a date; dates are like 2027-01-31".to_owned();
     let date: Date =

@@ -142,6 +142,25 @@ fn a_hundred_thousand_numbers_are_found_and_their_neighbours_are_not() {
     }
 }
 
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "([+@*#= \u{3000}\"0-9a-zé\n]|reason=|expires=|2027-01-31|@lid){0,40}") {
+        if let Err(problems) = parse(&text, &context(Some("DE"))) {
+            proptest::prop_assert!(problems.iter().all(|problem| problem.line >= 1 && problem.column >= 1));
+        }
+    }
+
+    #[test]
+    fn a_number_is_found_exactly(numbers in proptest::collection::vec(1_000_000_u64..9_999_999, 1..50), other: u32) {
+        let text: String = numbers.iter().map(|number| format!("+{number}\n")).collect();
+        let set = list(&text);
+        let stranger = Phone::from_u64(1_000_000 + u64::from(other) % 9_000_000).unwrap();
+        proptest::prop_assert!(numbers.iter().all(|n| set.find(phone(&n.to_string()), NOW).is_some()));
+        let listed = numbers.contains(&stranger.as_u64());
+        proptest::prop_assert_eq!(set.find(Person::of_phone(stranger), NOW).is_some(), listed);
+    }
+}
+
 /// A folder with a configuration of one blacklist and an allowlist.
 struct Place(tempfile::TempDir);
 

@@ -45,7 +45,7 @@ pub struct SubscriptionBook {
 
 enum Source {
     Nothing,
-    File { file: KeptFile<Roll>, name: String },
+    File { file: Box<KeptFile<Roll>>, name: String },
     Http(HttpSource),
 }
 
@@ -76,7 +76,7 @@ impl SubscriptionBook {
                 takeups.push(takeup);
                 let name =
                     path.file_name().map_or("subscriptions".into(), |n| n.to_string_lossy().into_owned());
-                Source::File { file, name }
+                Source::File { file: Box::new(file), name }
             }
             Some((config, SubscriptionSource::Http { .. })) => {
                 HttpSource::new(config, time_zone, http, Arc::clone(&clock))
@@ -272,12 +272,11 @@ impl SubscriptionBook {
 
     /// After a file was taken: pushes that it agrees with have done their work.
     fn swapped(&self) {
-        if let Source::File { file, .. } = &self.source {
-            if let Some(held) = file.in_force() {
-                self.pushes().retain(|phone, push| {
-                    !held.value.get(*phone).is_some_and(|row| agree(row, &push.subscription))
-                });
-            }
+        if let Source::File { file, .. } = &self.source
+            && let Some(held) = file.in_force()
+        {
+            let says = |phone| held.value.get(phone).unwrap_or(&NOBODY);
+            self.pushes().retain(|phone, push| !agree(says(*phone), &push.subscription));
         }
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.file_recoveries.fetch_add(1, Ordering::SeqCst);
