@@ -1,6 +1,6 @@
 //! Time: the only place that asks the operating system for it.
 //!
-//! Owns [`Timestamp`], the [`Clock`] that workers hold, and the spelling of durations (`"10s"`, `"30d"`).
+//! Owns [`Timestamp`], the [`Clock`] that workers hold, and the spelling of durations (`"10s"`, `"30d"`) and ends.
 //! Pure code takes `now` as an argument; tests hold a [`ManualClock`].
 
 use serde::{Deserialize, Serialize};
@@ -174,6 +174,24 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(signed).map_err(|_| wrong())
 }
 
+/// Reads when something ends: the end of the day `2027-01-31` in the zone, or the moment of an RFC 3339 time.
+///
+/// # Errors
+/// A sentence, for anything else.
+pub fn parse_end(text: &str, zone: &jiff::tz::TimeZone) -> Result<Timestamp, String> {
+    if text.len() > 10
+        && let Ok(moment) = text.parse::<jiff::Timestamp>()
+    {
+        return Ok(Timestamp(moment.as_millisecond()));
+    }
+    let sentence = || "this is not a date; dates are like 2027-01-31".to_owned();
+    let date: jiff::civil::Date =
+        if text.len() == 10 { text.parse().map_err(|_| sentence())? } else { return Err(sentence()) };
+    let next = date.tomorrow().map_err(|_| sentence())?;
+    let midnight = next.to_zoned(zone.clone()).map_err(|_| sentence())?;
+    Ok(Timestamp(midnight.timestamp().as_millisecond()))
+}
+
 /// Writes a duration as people say it: the two largest units, `3d 4h`, `1m 30s`, `250ms`.
 pub fn format_duration(duration: Duration) -> String {
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
@@ -200,6 +218,23 @@ mod tests {
         }
         for bad in ["", "10", "-5s", "1mo", "soon"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_date_lasts_to_the_end_of_its_day_in_the_zone() {
+        let berlin = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+        let cases = [
+            ("2027-01-31", "2027-01-31T23:00:00.000Z"),
+            // A day of 25 hours.
+            ("2027-10-31", "2027-10-31T23:00:00.000Z"),
+            ("2027-01-31T12:00:00+01:00", "2027-01-31T11:00:00.000Z"),
+        ];
+        for (text, moment) in cases {
+            assert_eq!(parse_end(text, &berlin).unwrap().to_string(), moment, "{text}");
+        }
+        for bad in ["", "soon", "31.01.2027", "2027-02-30", "2027-01-31T12:00:00", "20270131"] {
+            assert!(parse_end(bad, &berlin).is_err(), "{bad}");
         }
     }
 

@@ -73,8 +73,6 @@ struct State {
     seen: Option<Option<Looks>>,
     /// When it was judged last.
     judged: Option<Option<Looks>>,
-    /// Why the file as it is now is not in force.
-    waiting: Option<String>,
 }
 
 /// A file of the owner's, followed.
@@ -84,6 +82,8 @@ pub struct KeptFile<T> {
     keeps: bool,
     state: Mutex<State>,
     in_force: ArcSwapOption<InForce<T>>,
+    /// Why the file as it is now is not in force. Beside the state, so that asking never waits for a long reading.
+    waiting: ArcSwapOption<String>,
 }
 
 impl<T: Content> KeptFile<T> {
@@ -101,8 +101,9 @@ impl<T: Content> KeptFile<T> {
         let file = Self {
             rules,
             keeps,
-            state: Mutex::new(State { seen: None, judged: None, waiting: None }),
+            state: Mutex::new(State { seen: None, judged: None }),
             in_force: ArcSwapOption::empty(),
+            waiting: ArcSwapOption::empty(),
         };
         let kept = fs::read(&file.rules.kept).ok().and_then(|bytes| {
             let value = (file.rules.parse)(&bytes, &file.rules.kept, now).ok()?;
@@ -127,7 +128,7 @@ impl<T: Content> KeptFile<T> {
         if !still || state.judged == Some(looks) {
             return None;
         }
-        let was_waiting = state.waiting.is_some();
+        let was_waiting = self.waiting.load().is_some();
         let before = self.in_force.load_full();
         let takeup = self.judge(&mut state, looks, now);
         let same_file = match (before, self.in_force.load_full()) {
@@ -150,7 +151,7 @@ impl<T: Content> KeptFile<T> {
         let value = (self.rules.parse)(&bytes, &self.rules.path, now)?;
         state.seen = Some(looks);
         state.judged = Some(looks);
-        state.waiting = None;
+        self.waiting.store(None);
         Ok(self.take(value, &bytes, now))
     }
 
@@ -161,7 +162,7 @@ impl<T: Content> KeptFile<T> {
 
     /// Why the file as it is now is not in force; `None` if it is.
     pub fn waiting(&self) -> Option<String> {
-        self.lock().waiting.clone()
+        self.waiting.load().as_deref().cloned()
     }
 
     /// The name in messages.
@@ -200,12 +201,12 @@ impl<T: Content> KeptFile<T> {
                     // It changed under the reading: the next polls judge it again.
                     state.judged = None;
                 }
-                state.waiting = None;
+                self.waiting.store(None);
                 Takeup::Taken { what, detail: self.take(value, &bytes, now) }
             }
             Err(why) => {
                 let why = format!("{why}\n{}", self.what_holds());
-                state.waiting = Some(why.clone());
+                self.waiting.store(Some(Arc::new(why.clone())));
                 Takeup::Refused { what, why }
             }
         }

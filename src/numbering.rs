@@ -46,6 +46,29 @@ pub fn spelled(text: &str, default_country: Option<&str>) -> Option<Phone> {
     if number.is_valid() { Phone::parse(&number.to_string()) } else { None }
 }
 
+/// A line with every run of five or more digits shortened to two at either end, each left-out digit a dot so that
+/// columns still fit.
+pub fn shortened(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut digits = String::new();
+    for c in line.chars().chain(['\n']) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+            continue;
+        }
+        let keep = if digits.len() >= 5 { 2 } else { digits.len() };
+        for (index, digit) in digits.chars().enumerate() {
+            let shown = index < keep || index + keep >= digits.len();
+            out.push(if shown { digit } else { '·' });
+        }
+        digits.clear();
+        if c != '\n' {
+            out.push(c);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

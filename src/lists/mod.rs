@@ -12,5 +12,4 @@ mod tests;
 
 pub use book::{ListBook, Summary};
 pub use parse::{LineProblem, ParseContext, parse};
-pub(crate) use parse::{end_of, shortened};
 pub use set::ListSet;

@@ -4,11 +4,11 @@
 
 use super::set::{Entry, Gather, ListSet, Note};
 use crate::{
-    clock::Timestamp,
+    clock::parse_end,
     ids::{Jid, Phone},
     numbering,
 };
-use jiff::{civil::Date, tz::TimeZone};
+use jiff::tz::TimeZone;
 
 /// What the reading of a list depends on.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub fn parse(text: &str, context: &ParseContext) -> Result<ListSet, Vec<LineProb
                     line: index + 1,
                     column,
                     message,
-                    snippet: shortened(line.trim_end()),
+                    snippet: numbering::shortened(line.trim_end()),
                 });
                 if problems.len() == MOST_PROBLEMS {
                     break;
@@ -149,7 +149,8 @@ fn read_note(line: &str, from: usize, context: &ParseContext) -> Result<Note, Wr
         } else if let Some(value) = rest.strip_prefix("expires=") {
             let value_at = at + "expires=".len();
             let length = value.find(|c: char| c.is_whitespace() || c == '#').unwrap_or(value.len());
-            note.expires_at = Some(end_of(&value[..length], &context.time_zone).map_err(|m| (value_at, m))?);
+            note.expires_at =
+                Some(parse_end(&value[..length], &context.time_zone).map_err(|m| (value_at, m))?);
             at = value_at + length;
         } else {
             return Err((at, "only `reason=…`, `expires=2027-01-31` and `# comments` may stand here".into()));
@@ -166,42 +167,4 @@ fn read_reason(value: &str) -> Result<(&str, usize), String> {
     let comment = value.find('#').unwrap_or(value.len());
     let end = value[..comment].find(" expires=").unwrap_or(comment);
     Ok((value[..end].trim(), end))
-}
-
-/// The end of a day in the zone, or the moment of an RFC 3339 time.
-pub(crate) fn end_of(text: &str, zone: &TimeZone) -> Result<Timestamp, String> {
-    if text.len() > 10
-        && let Ok(moment) = text.parse::<jiff::Timestamp>()
-    {
-        return Ok(Timestamp(moment.as_millisecond()));
-    }
-    let sentence = || "this is not a date; dates are like 2027-01-31".to_owned();
-    let date: Date =
-        if text.len() == 10 { text.parse().map_err(|_| sentence())? } else { return Err(sentence()) };
-    let next = date.tomorrow().map_err(|_| sentence())?;
-    let midnight = next.to_zoned(zone.clone()).map_err(|_| sentence())?;
-    Ok(Timestamp(midnight.timestamp().as_millisecond()))
-}
-
-/// A line with every run of five or more digits shortened to two at either end, each left-out digit a dot so that
-/// columns still fit.
-pub(crate) fn shortened(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    let mut digits = String::new();
-    for c in line.chars().chain(['\n']) {
-        if c.is_ascii_digit() {
-            digits.push(c);
-            continue;
-        }
-        let keep = if digits.len() >= 5 { 2 } else { digits.len() };
-        for (index, digit) in digits.chars().enumerate() {
-            let shown = index < keep || index + keep >= digits.len();
-            out.push(if shown { digit } else { '·' });
-        }
-        digits.clear();
-        if c != '\n' {
-            out.push(c);
-        }
-    }
-    out
 }

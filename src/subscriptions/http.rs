@@ -6,11 +6,11 @@
 
 use super::{Stats, known, status_of};
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::{Clock, Timestamp, parse_end},
     config::{SubscriptionSource, Subscriptions},
     facts::{Lookup, Status, Subscription},
     ids::Phone,
-    lists::end_of,
+    numbering,
 };
 use jiff::tz::TimeZone;
 use moka::future::Cache;
@@ -315,7 +315,7 @@ impl Inner {
 
     /// Logs a foreign word, once.
     fn report_foreign(&self, word: &str) {
-        let word: String = crate::lists::shortened(word).chars().take(40).collect();
+        let word: String = numbering::shortened(word).chars().take(40).collect();
         let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
         if foreign.len() < 100 && foreign.insert(word.clone()) {
             tracing::warn!(word, "a status of the subscription source is unknown; name it in `status_map`");
@@ -331,7 +331,7 @@ impl Inner {
 fn read_end(value: &Json, zone: &TimeZone) -> Option<Option<Timestamp>> {
     match value {
         Json::String(text) if text.trim().is_empty() => Some(None),
-        Json::String(text) => end_of(text.trim(), zone).ok().map(Some),
+        Json::String(text) => parse_end(text.trim(), zone).ok().map(Some),
         Json::Number(number) => number.as_i64().map(|number| Some(Timestamp::from_wire(number))),
         _ => None,
     }

@@ -2,10 +2,10 @@
 
 use super::status_of;
 use crate::{
+    clock::parse_end,
     facts::{Status, Subscription},
     ids::Phone,
     kept::Content,
-    lists::end_of,
     numbering,
 };
 use jiff::tz::TimeZone;
@@ -133,12 +133,12 @@ fn row(
     let phone = numbering::spelled(phone, None)
         .ok_or("the phone is not an international number; write it like +4915112345678")?;
     let word = field(Some(columns.status)).ok_or("the row has no status; fill it or remove the row")?;
-    let expires_at = field(columns.expires_at).map(|text| end_of(text, &context.time_zone)).transpose();
+    let expires_at = field(columns.expires_at).map(|text| parse_end(text, &context.time_zone)).transpose();
     let expires_at = expires_at.map_err(
         |_| "`expires_at` is neither a date like 2027-01-31 nor a time like 2027-01-31T12:00:00Z; correct it",
     )?;
     let status = status_of(word, &context.status_map);
-    let foreign = status.is_none().then(|| crate::lists::shortened(word));
+    let foreign = status.is_none().then(|| numbering::shortened(word));
     let status = status.unwrap_or(Status::Unknown);
     Ok((phone, Subscription { status, plan: field(columns.plan).map(Into::into), expires_at }, foreign))
 }
