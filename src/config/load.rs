@@ -61,6 +61,7 @@ pub fn parse(text: String, path: &Path, env: impl IntoIterator<Item = (String, S
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let environment: BTreeMap<String, String> = env.into_iter().collect();
     let builtin = Source { path: "built-in defaults".into(), text: DEFAULTS.into() };
+    let text = text.strip_prefix('\u{feff}').map_or(text.clone(), Into::into);
     let source = Source { path: path.to_path_buf(), text };
     let mut root = node::parse(&builtin, Origin::Defaults)?;
     node::overlay(&mut root, node::parse(&source, Origin::File)?);

@@ -269,3 +269,23 @@ fn a_missing_file_is_one_sentence() {
         "{error}"
     );
 }
+
+proptest::proptest! {
+    /// A damaged file is refused with a place inside it, or read; never a panic.
+    #[test]
+    fn a_damaged_file_is_refused_with_a_place(from in 0_usize..9000, length in 0_usize..200, put in "\\PC{0,6}") {
+        let whole = defaults_text().replace("\n# ", "\n");
+        let start = (0..=from.min(whole.len())).rev().find(|at| whole.is_char_boundary(*at)).unwrap();
+        let end = (start + length).min(whole.len());
+        let end = (end..=whole.len()).find(|at| whole.is_char_boundary(*at)).unwrap();
+        let damaged = format!("{}{put}{}", &whole[..start], &whole[end..]);
+        if let Err(error) = read(&damaged, &[]) {
+            proptest::prop_assert!(error.line.is_none_or(|line| line <= damaged.lines().count() + 1));
+        }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_mistake() {
+    assert!(read(&format!("\u{feff}{SESSION}"), &[]).is_ok());
+}

@@ -38,6 +38,8 @@ pub struct SubscriptionBook {
     clock: Arc<dyn Clock>,
     cache_ttl: Duration,
     pushed: Mutex<HashMap<Phone, Push>>,
+    /// Whose pushes ended, until the store is told.
+    ended: Mutex<Vec<Phone>>,
     generation: AtomicU64,
     file_recoveries: AtomicU64,
     file_hits: AtomicU64,
@@ -88,6 +90,7 @@ impl SubscriptionBook {
             clock,
             cache_ttl: config.map_or(Duration::ZERO, |config| config.cache_ttl),
             pushed: Mutex::new(HashMap::new()),
+            ended: Mutex::new(Vec::new()),
             generation: AtomicU64::new(1),
             file_recoveries: AtomicU64::new(0),
             file_hits: AtomicU64::new(0),
@@ -156,6 +159,7 @@ impl SubscriptionBook {
     pub fn push(&self, phone: Phone, subscription: Subscription, at: Timestamp) {
         let compared = self.clock.elapsed();
         self.pushes().insert(phone, Push { subscription, at, compared });
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).retain(|ended| *ended != phone);
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -164,6 +168,12 @@ impl SubscriptionBook {
         for Pushed { phone, subscription, at } in kept {
             self.push(phone, subscription, at);
         }
+    }
+
+    /// Whose pushes ended since this was asked last, by age or because the source agreed: the store should drop them,
+    /// or they would count again after a restart.
+    pub fn take_ended(&self) -> Vec<Phone> {
+        std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the source gives no answers: its last request failed, or no file was ever good.
@@ -228,6 +238,10 @@ impl SubscriptionBook {
         self.generation.load(Ordering::SeqCst)
     }
 
+    fn end(&self, phone: Phone) {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).push(phone);
+    }
+
     fn pushes(&self) -> MutexGuard<'_, HashMap<Phone, Push>> {
         self.pushed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -239,6 +253,7 @@ impl SubscriptionBook {
         let push = pushes.get(&phone)?;
         if now.since(push.at) >= PUSHED_FOR {
             pushes.remove(&phone);
+            self.end(phone);
             return None;
         }
         Some((known(&push.subscription, now, "pushed", false), push.compared))
@@ -251,6 +266,7 @@ impl SubscriptionBook {
         let push = pushes.get_mut(&phone)?;
         if source_says.is_some_and(|source| agree(source, &push.subscription)) {
             pushes.remove(&phone);
+            self.end(phone);
             return None;
         }
         push.compared = compared;
@@ -276,7 +292,13 @@ impl SubscriptionBook {
             && let Some(held) = file.in_force()
         {
             let says = |phone| held.value.get(phone).unwrap_or(&NOBODY);
-            self.pushes().retain(|phone, push| !agree(says(*phone), &push.subscription));
+            self.pushes().retain(|phone, push| {
+                let agreed = agree(says(*phone), &push.subscription);
+                if agreed {
+                    self.end(*phone);
+                }
+                !agreed
+            });
         }
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.file_recoveries.fetch_add(1, Ordering::SeqCst);

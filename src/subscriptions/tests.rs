@@ -215,6 +215,7 @@ fn a_pushed_value_beats_the_file_for_a_day_or_until_it_agrees() {
     assert_eq!(at_hand(&book, ANNA), Some((Status::Active, false)));
     place.clock.advance(Duration::from_secs(1));
     assert_eq!(at_hand(&book, ANNA), Some((Status::Canceled, false)), "its day is over");
+    assert_eq!(book.take_ended(), [phone(ANNA)]);
 
     book.push(phone(ANNA), active(), place.clock.now());
     place.write(&file("past_due"));
