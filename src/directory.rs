@@ -1,1 +1,251 @@
 //! The rules of the shadow membership: what is a new join, what a repeat, what is too old to count (P2).
+//!
+//! Pure: a [`Membership`] and what was told of it go in, a ruling comes out. The store applies rulings and keeps counts;
+//! who is behind an id, which groups are guarded and what a policy makes of a join are decided elsewhere.
+//!
+//! Two moments carry the rules: the latest one at which the person is known to have been in (`seen_at`) and the latest one
+//! at which they are known to have been out (`left_at`). What is told of an earlier moment than the opposite one changes
+//! nothing, so the order of telling does not matter.
+
+use crate::clock::Timestamp;
+use std::time::Duration;
+
+/// Two joins of a person within this time, no leave told between, are one. Our own removal closes a membership for as
+/// long against joins that were already under way.
+pub const SAME_JOIN: Duration = Duration::from_secs(60);
+
+/// What the rules know of a person in a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Membership {
+    /// In the group now.
+    pub present: bool,
+    /// When they entered last; first seen, if no join was told.
+    pub joined_at: Option<Timestamp>,
+    /// The latest moment at which they are known to have been in.
+    pub seen_at: Option<Timestamp>,
+    /// The latest moment at which they are known to have been out.
+    pub left_at: Option<Timestamp>,
+    /// When we removed them last.
+    pub removed_at: Option<Timestamp>,
+    /// We removed them and no leave has been told since.
+    pub removal_open: bool,
+    /// Taken in with the first roster; no join was told.
+    pub adopted: bool,
+}
+
+/// What a told join is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// They were out and are in.
+    New,
+    /// They were in: a leave was lost, or the first roster was quicker than the event. A join, but nobody more.
+    Again,
+    /// The same join told once more; fills in what was missing.
+    Repeat,
+    /// Older than what is known; means nothing.
+    Stale,
+}
+
+/// What a told leave is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaving {
+    /// They were in and are out.
+    Left,
+    /// The leave that our own removal led to; they are out already.
+    Closes,
+    /// They are out already, or were never known.
+    Repeat,
+    /// Older than their join; means nothing.
+    Stale,
+}
+
+/// What a roster that lists somebody means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// As known.
+    Known,
+    /// They are in and nobody told.
+    Found,
+    /// They left, or were removed by us, since the roster was read.
+    Outdated,
+}
+
+/// Whether `a` is surely before `b`. Moments told in whole seconds are compared as seconds.
+fn before(a: Timestamp, b: Timestamp) -> bool {
+    let whole = a.0.rem_euclid(1000) == 0 || b.0.rem_euclid(1000) == 0;
+    if whole { a.0.div_euclid(1000) < b.0.div_euclid(1000) } else { a < b }
+}
+
+impl Membership {
+    /// What a join told for the moment `at`, received at `received`, is.
+    ///
+    /// After our own removal, as long as no leave was told, a join counts only if *both* moments are more than
+    /// [`SAME_JOIN`] behind the removal: the event time alone would trust a gateway clock that runs ahead, the receipt alone
+    /// would take a late repeat of the old join for a new one, and either would remove somebody twice.
+    pub fn told_join(&self, at: Timestamp, received: Timestamp) -> Joining {
+        if self.left_at.is_some_and(|left| before(at, left)) {
+            return Joining::Stale;
+        }
+        let same = self.joined_at.is_some_and(|joined| at <= joined + SAME_JOIN);
+        if self.present {
+            return match self.joined_at {
+                // Nobody told their join yet. Up to a minute before the roster it is the one the roster overtook.
+                Some(seen) if self.adopted && at + SAME_JOIN >= seen => Joining::Again,
+                Some(joined) if at + SAME_JOIN < joined => Joining::Stale,
+                _ if same => Joining::Repeat,
+                _ => Joining::Again,
+            };
+        }
+        if self.removal_open {
+            let closed_until = self.removed_at.unwrap_or(at) + SAME_JOIN;
+            return if same || at <= closed_until || received <= closed_until {
+                Joining::Repeat
+            } else {
+                Joining::New
+            };
+        }
+        Joining::New
+    }
+
+    /// What a leave told for the moment `at` is.
+    pub fn told_leave(&self, at: Timestamp) -> Leaving {
+        if self.seen_at.or(self.joined_at).is_some_and(|seen| before(at, seen)) {
+            Leaving::Stale
+        } else if self.present {
+            Leaving::Left
+        } else if self.removal_open {
+            Leaving::Closes
+        } else {
+            Leaving::Repeat
+        }
+    }
+
+    /// What it means that a roster read from `at` on lists them.
+    pub fn listed(&self, at: Timestamp) -> Listed {
+        if self.present {
+            Listed::Known
+        } else if self.left_at.is_some_and(|left| !before(left, at))
+            || self.removed_at.is_some_and(|removed| at <= removed + SAME_JOIN)
+        {
+            Listed::Outdated
+        } else {
+            Listed::Found
+        }
+    }
+
+    /// Whether a roster read from `at` on that does not list them shows that they left.
+    pub fn missing_means_left(&self, at: Timestamp) -> bool {
+        self.present && self.seen_at.or(self.joined_at).is_none_or(|seen| before(seen, at))
+    }
+}
+
+/// One of our sessions in a group, as far as told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// In the group.
+    pub inside: bool,
+    /// When that was told for.
+    pub since: Timestamp,
+    /// A self-join told it, not merely an event that only an insider hears.
+    pub announced: bool,
+}
+
+/// Whether a self-join told for `at` is a new one: the session was out, or was only inferred to be in within the last
+/// minute, from an event that overtook this one.
+pub fn is_new_self_join(known: Option<Presence>, at: Timestamp) -> bool {
+    match known {
+        None => true,
+        Some(Presence { inside: false, since, .. }) => !before(at, since),
+        Some(Presence { announced: true, .. }) => false,
+        Some(Presence { since, .. }) => at <= since + SAME_JOIN && since <= at + SAME_JOIN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(millis: i64) -> Timestamp {
+        Timestamp(1_700_000_000_000 + millis)
+    }
+
+    fn present(joined: i64) -> Membership {
+        Membership {
+            present: true,
+            joined_at: Some(at(joined)),
+            seen_at: Some(at(joined)),
+            ..Membership::default()
+        }
+    }
+
+    fn left(joined: i64, gone: i64) -> Membership {
+        Membership { present: false, left_at: Some(at(gone)), ..present(joined) }
+    }
+
+    fn removed(joined: i64, removed: i64) -> Membership {
+        Membership { present: false, removed_at: Some(at(removed)), removal_open: true, ..present(joined) }
+    }
+
+    #[test]
+    fn joins_are_ruled_as_the_table_says() {
+        let adopted = Membership { adopted: true, ..present(100_000) };
+        let closed = Membership { removal_open: false, left_at: Some(at(6000)), ..removed(0, 5000) };
+        let cases = [
+            ("never seen", Membership::default(), 0, 0, Joining::New),
+            ("told again at once", present(0), 60_000, 60_000, Joining::Repeat),
+            ("told again, a little older", present(60_000), 0, 60_000, Joining::Repeat),
+            ("its leave was lost", present(0), 60_001, 60_001, Joining::Again),
+            ("long before the join we know", present(100_000), 0, 100_000, Joining::Stale),
+            ("back after a leave", left(0, 5000), 9000, 9000, Joining::New),
+            ("back in the same second", left(0, 5700), 5000, 9000, Joining::New),
+            ("older than the leave", left(0, 5000), 4000, 9000, Joining::Stale),
+            ("right after our removal", removed(0, 5000), 65_000, 65_001, Joining::Repeat),
+            ("event time ahead, received at once", removed(0, 5000), 90_000, 6000, Joining::Repeat),
+            ("the old join, repeated an hour later", removed(0, 5000), 0, 3_600_000, Joining::Repeat),
+            ("a minute after our removal", removed(0, 5000), 65_001, 65_001, Joining::New),
+            ("after the leave that our removal led to", closed, 7000, 7000, Joining::New),
+            ("overtaken by the first roster", adopted, 45_000, 101_000, Joining::Again),
+            ("established", adopted, 30_000, 101_000, Joining::Stale),
+        ];
+        for (what, known, told, received, ruling) in cases {
+            assert_eq!(known.told_join(at(told), at(received)), ruling, "{what}");
+        }
+    }
+
+    #[test]
+    fn leaves_are_ruled_as_the_table_says() {
+        let cases = [
+            ("never seen", Membership::default(), 0, Leaving::Repeat),
+            ("in", present(0), 5000, Leaving::Left),
+            ("in the second of the join", present(700), 0, Leaving::Left),
+            ("older than the join", present(5000), 4000, Leaving::Stale),
+            ("out already", left(0, 5000), 6000, Leaving::Repeat),
+            ("our removal", removed(0, 5000), 6000, Leaving::Closes),
+        ];
+        for (what, known, told, ruling) in cases {
+            assert_eq!(known.told_leave(at(told)), ruling, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_roster_never_beats_what_was_told_later() {
+        assert_eq!(left(0, 5000).listed(at(6000)), Listed::Found);
+        assert_eq!(left(0, 5000).listed(at(4000)), Listed::Outdated);
+        assert_eq!(removed(0, 5000).listed(at(64_000)), Listed::Outdated);
+        assert_eq!(removed(0, 5000).listed(at(65_001)), Listed::Found);
+        assert!(present(0).missing_means_left(at(1000)));
+        assert!(!present(5000).missing_means_left(at(5400)), "a join told in whole seconds may be later");
+    }
+
+    #[test]
+    fn a_self_join_is_new_only_if_we_were_out() {
+        let inside = |since, announced| Some(Presence { inside: true, since: at(since), announced });
+        let outside = |since| Some(Presence { inside: false, since: at(since), announced: false });
+        assert!(is_new_self_join(None, at(0)));
+        assert!(is_new_self_join(outside(0), at(1000)));
+        assert!(!is_new_self_join(outside(5000), at(1000)), "older than our leave");
+        assert!(!is_new_self_join(inside(0, true), at(3000)), "told by two events");
+        assert!(is_new_self_join(inside(2000, false), at(0)), "overtaken by another event of the group");
+        assert!(!is_new_self_join(inside(0, false), at(600_000)), "in since long before");
+    }
+}

@@ -1,0 +1,83 @@
+//! Checkpoints in the background, on a connection of their own, so that no commit waits for one.
+//!
+//! About every 200 ms while there are writes, none while idle. They are passive: they never stop the writer or a reader.
+//! A log that grows all the same is reported to the writer, which then checkpoints between two transactions.
+
+use rusqlite::Connection;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+/// Between two checkpoints.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Frames (4 KiB each) in the log beyond which the writer helps.
+const BOUND: i64 = 16_384;
+
+/// The writer's end; dropping it stops the thread after a last checkpoint.
+#[derive(Debug)]
+pub(super) struct Checkpointer {
+    wake: Option<SyncSender<()>>,
+    too_long: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    /// Starts the thread.
+    pub(super) fn start(db: Connection) -> std::io::Result<Self> {
+        let (wake, woken) = sync_channel(1);
+        let too_long = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&too_long);
+        let thread = std::thread::Builder::new()
+            .name("store-checkpoint".into())
+            .spawn(move || work(&db, &woken, &flag))?;
+        Ok(Self { wake: Some(wake), too_long, thread: Some(thread) })
+    }
+
+    /// Tells that something was committed; `true` if the log has grown beyond its bound.
+    pub(super) fn wrote(&self) -> bool {
+        if let Some(wake) = &self.wake {
+            // Full: the thread already knows.
+            let _ = wake.try_send(());
+        }
+        self.too_long.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(db: &Connection, woken: &Receiver<()>, too_long: &AtomicBool) {
+    while woken.recv().is_ok() {
+        // Writes in this pause belong to the checkpoint at its end.
+        let stopped = loop {
+            match woken.recv_timeout(PAUSE) {
+                Ok(()) => break wait_out(woken),
+                Err(RecvTimeoutError::Timeout) => break false,
+                Err(RecvTimeoutError::Disconnected) => break true,
+            }
+        };
+        let frames = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
+        too_long.store(frames.is_ok_and(|frames| frames > BOUND), Ordering::Relaxed);
+        if stopped {
+            return;
+        }
+    }
+}
+
+/// Waits the pause out, whatever is written meanwhile; `true` if the writer is gone.
+fn wait_out(woken: &Receiver<()>) -> bool {
+    std::thread::sleep(PAUSE);
+    matches!(woken.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected))
+}

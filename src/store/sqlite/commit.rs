@@ -1,0 +1,116 @@
+//! Runs: what they need, and committing what they came to.
+
+use super::{
+    alerts, groups,
+    members::{self, At},
+    outbox, people, timers,
+    words::{Columns, Word, to_json},
+};
+use crate::{
+    clock::Timestamp,
+    ids::{DecisionId, EntryId, PersonId, SessionName},
+    store::{Effect, RunInput, RunRecord, StoreError},
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+/// Runs to be made, oldest first.
+pub(super) fn pending(db: &Connection) -> Result<Vec<DecisionId>, StoreError> {
+    let mut select = db.prepare_cached("SELECT id FROM decisions WHERE state = 'pending' ORDER BY id")?;
+    let found = select.query_map([], |row| row.get(0).map(DecisionId))?.collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+/// What these runs need.
+pub(super) fn inputs(
+    db: &Connection,
+    ids: &[DecisionId],
+    now: Timestamp,
+) -> Result<Vec<RunInput>, StoreError> {
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.extend(input(db, *id, now)?);
+    }
+    Ok(found)
+}
+
+fn input(db: &Connection, id: DecisionId, now: Timestamp) -> Result<Option<RunInput>, StoreError> {
+    let sql = "SELECT entry_id, hook, session, group_id, person_id, received_at, round, state FROM decisions
+               WHERE id = ?";
+    let mut select = db.prepare_cached(sql)?;
+    let mut rows = select.query([id.0])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let group: i64 = row.get("group_id")?;
+    let person = row.get::<_, Option<i64>>("person_id")?.map(PersonId);
+    let member = match person {
+        Some(person) => members::facts(db, At { group, person }, now)?,
+        None => None,
+    };
+    Ok(Some(RunInput {
+        id,
+        entry: EntryId(row.get("entry_id")?),
+        hook: row.word("hook")?,
+        session: row.session("session")?,
+        now: row.time("received_at")?,
+        round: row.count("round")?,
+        state: row.word("state")?,
+        member,
+        group: groups::facts(db, group)?,
+    }))
+}
+
+/// Commits finished runs.
+pub(super) fn commit(db: &Connection, records: &[RunRecord]) -> Result<(), StoreError> {
+    for record in records {
+        commit_one(db, record)?;
+    }
+    Ok(())
+}
+
+fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE decisions SET state = ?2, chain = ?3, mode = ?4, block = ?5, verdict = ?6, failure = ?7,
+                   decided_at = ?8, final = ?9
+               WHERE id = ?1 AND state = 'pending' RETURNING session, round";
+    let run: Option<(SessionName, u32)> = db
+        .prepare_cached(sql)?
+        .query_row(
+            params![
+                record.id.0,
+                record.state.word(),
+                to_json(&record.chain)?,
+                record.mode.word(),
+                record.block,
+                to_json(&record.verdict)?,
+                record.failure.as_ref().map(to_json).transpose()?,
+                record.decided_at.0,
+                record.verdict.final_action().is_some()
+            ],
+            |row: &Row<'_>| Ok((row.session("session")?, row.count("round")?)),
+        )
+        .optional()?;
+    let Some((session, round)) = run else { return Ok(()) };
+    outbox::write(db, record.id, &record.rows, record.decided_at)?;
+    for effect in &record.effects {
+        take_effect(db, record, effect)?;
+    }
+    if let Some(at) = record.recheck_at {
+        timers::look_again(db, &session, record.id, round + 1, at)?;
+    }
+    Ok(())
+}
+
+fn take_effect(db: &Connection, record: &RunRecord, effect: &Effect) -> Result<(), StoreError> {
+    match effect {
+        Effect::Tag { member, name, until } => people::tag(db, people::current(db, *member)?, name, *until),
+        Effect::Untag { member, name } => people::untag(db, people::current(db, *member)?, name),
+        Effect::Lockdown { .. } => timers::lock_down(db, record.id, effect, record.decided_at),
+        Effect::Alert { kind, key, text } => alerts::keep(db, record.decided_at, kind, key, text),
+    }
+}
+
+/// Puts failed runs of an entry, or the entry itself if nobody could read it, back in line.
+pub(super) fn retry(db: &Connection, id: EntryId) -> Result<usize, StoreError> {
+    let runs = "UPDATE decisions SET state = 'pending', failure = NULL WHERE entry_id = ? AND state = 'policy_error'";
+    let entry = "UPDATE entries SET state = 'new', note = NULL WHERE id = ? AND state = 'unreadable'";
+    Ok(db.prepare_cached(runs)?.execute([id.0])? + db.prepare_cached(entry)?.execute([id.0])?)
+}

@@ -1,0 +1,234 @@
+//! Memberships as rows: loading what the rules read, writing what they ruled.
+
+use super::{
+    groups, people,
+    words::{Columns, Word, to_json},
+};
+use crate::{
+    clock::Timestamp,
+    directory::Membership,
+    event::{Participant, Role, Via},
+    facts::MemberFacts,
+    ids::{Person, PersonId},
+    store::StoreError,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+/// A person in a group, by our numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    pub(super) group: i64,
+    pub(super) person: PersonId,
+}
+
+/// What the rules read; the default for somebody never seen there.
+pub(super) fn load(db: &Connection, at: At) -> Result<Membership, StoreError> {
+    let sql = "SELECT present, joined_at, seen_at, left_at, removed_at, removal_open, adopted FROM members
+               WHERE group_id = ? AND person_id = ?";
+    let found = db.prepare_cached(sql)?.query_row([at.group, at.person.0], membership).optional()?;
+    Ok(found.unwrap_or_default())
+}
+
+fn membership(row: &Row<'_>) -> rusqlite::Result<Membership> {
+    Ok(Membership {
+        present: row.get(0)?,
+        joined_at: row.get::<_, Option<i64>>(1)?.map(Timestamp),
+        seen_at: row.get::<_, Option<i64>>(2)?.map(Timestamp),
+        left_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+        removed_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
+        removal_open: row.get(5)?,
+        adopted: row.get(6)?,
+    })
+}
+
+/// A way in that ended in a membership.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entrance<'a> {
+    pub(super) who: &'a Participant,
+    pub(super) via: Via,
+    pub(super) by: Option<&'a Person>,
+    pub(super) moment: Timestamp,
+    /// Taken in with the first roster.
+    pub(super) adopted: bool,
+}
+
+/// They are in from now on. A role that nobody told is not carried over from an earlier membership; one that the first
+/// roster told stands if only its join was late.
+pub(super) fn enter(db: &Connection, at: At, entrance: Entrance<'_>) -> Result<(), StoreError> {
+    let sql = "INSERT INTO members (group_id, person_id, jid, name, role, present, via, added_by, joined_at, seen_at,
+                                    adopted, joins)
+               VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8, ?8, ?9, 1)
+               ON CONFLICT DO UPDATE SET
+                   jid = excluded.jid, name = coalesce(excluded.name, name), present = 1,
+                   role = CASE WHEN excluded.role = 'unknown' AND adopted AND present THEN role
+                               ELSE excluded.role END,
+                   joins = joins + NOT (adopted AND present),
+                   via = excluded.via, added_by = excluded.added_by, left_by = NULL,
+                   joined_at = excluded.joined_at, seen_at = max(coalesce(seen_at, 0), excluded.seen_at),
+                   removal_open = 0, adopted = excluded.adopted";
+    db.prepare_cached(sql)?.execute(params![
+        at.group,
+        at.person.0,
+        entrance.who.jid,
+        entrance.who.name,
+        entrance.who.role.word(),
+        entrance.via.word(),
+        entrance.by.map(to_json).transpose()?,
+        entrance.moment.0,
+        entrance.adopted
+    ])?;
+    Ok(())
+}
+
+/// The same join told once more: fills in what was missing.
+pub(super) fn fill(db: &Connection, at: At, told: Entrance<'_>) -> Result<(), StoreError> {
+    let sql = "UPDATE members SET name = coalesce(name, ?3), added_by = coalesce(added_by, ?6),
+                   role = CASE role WHEN 'unknown' THEN ?4 ELSE role END,
+                   via = CASE WHEN via IN ('unknown', 'reconciled') AND ?5 <> 'unknown' THEN ?5 ELSE via END,
+                   seen_at = max(coalesce(seen_at, 0), ?7)
+               WHERE group_id = ?1 AND person_id = ?2 AND present";
+    db.prepare_cached(sql)?.execute(params![
+        at.group,
+        at.person.0,
+        told.who.name,
+        told.who.role.word(),
+        told.via.word(),
+        told.by.map(to_json).transpose()?,
+        told.moment.0
+    ])?;
+    Ok(())
+}
+
+/// A roster lists somebody who is in: id, name and role are as it says.
+pub(super) fn confirm(
+    db: &Connection,
+    at: At,
+    who: &Participant,
+    moment: Timestamp,
+) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE members SET jid = ?3, name = coalesce(?4, name), seen_at = max(coalesce(seen_at, 0), ?6),
+                   role = CASE ?5 WHEN 'unknown' THEN role ELSE ?5 END
+               WHERE group_id = ?1 AND person_id = ?2";
+    db.prepare_cached(sql)?.execute(params![
+        at.group,
+        at.person.0,
+        who.jid,
+        who.name,
+        who.role.word(),
+        moment.0
+    ])?;
+    Ok(())
+}
+
+/// They are known to have been out at that moment, and are out now.
+pub(super) fn leave(
+    db: &Connection,
+    at: At,
+    who: &Participant,
+    by: Option<&Person>,
+    moment: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO members (group_id, person_id, jid, name, role, present, via, left_by, left_at)
+               VALUES (?1, ?2, ?3, ?4, 'unknown', 0, 'unknown', ?5, ?6)
+               ON CONFLICT DO UPDATE SET present = 0, removal_open = 0, name = coalesce(name, excluded.name),
+                   left_by = coalesce(excluded.left_by, left_by),
+                   left_at = max(coalesce(left_at, 0), excluded.left_at)";
+    db.prepare_cached(sql)?.execute(params![
+        at.group,
+        at.person.0,
+        who.jid,
+        who.name,
+        by.map(to_json).transpose()?,
+        moment.0
+    ])?;
+    Ok(())
+}
+
+/// We removed them. Whoever was still in is out, and their leave has yet to be told.
+pub(super) fn removed(db: &Connection, at: At, moment: Timestamp) -> Result<(), StoreError> {
+    db.prepare_cached("UPDATE people SET removals = removals + 1 WHERE id = ?")?.execute([at.person.0])?;
+    let was_present = load(db, at)?.present;
+    let sql = "UPDATE members SET removal_open = present, present = 0, removed_at = ?3
+               WHERE group_id = ?1 AND person_id = ?2";
+    db.prepare_cached(sql)?.execute([at.group, at.person.0, moment.0])?;
+    if was_present {
+        groups::resize(db, at.group, -1)?;
+    }
+    Ok(())
+}
+
+/// Their role is as told; `false` if they are not known to be in.
+pub(super) fn set_role(db: &Connection, at: At, role: Role) -> Result<bool, StoreError> {
+    let sql = "UPDATE members SET role = ?3 WHERE group_id = ?1 AND person_id = ?2 AND present";
+    Ok(db.prepare_cached(sql)?.execute(params![at.group, at.person.0, role.word()])? > 0)
+}
+
+/// Counts a message; `false` if they are not known to be in.
+pub(super) fn count_message(db: &Connection, at: At, moment: Timestamp) -> Result<bool, StoreError> {
+    let sql = "UPDATE members SET messages = messages + 1,
+                   last_message_at = max(coalesce(last_message_at, 0), ?3)
+               WHERE group_id = ?1 AND person_id = ?2 AND present";
+    Ok(db.prepare_cached(sql)?.execute([at.group, at.person.0, moment.0])? > 0)
+}
+
+/// Everybody in a group, with what the rules read.
+pub(super) fn present(db: &Connection, group: i64) -> Result<Vec<(PersonId, bool, Membership)>, StoreError> {
+    let sql = "SELECT m.present, m.joined_at, m.seen_at, m.left_at, m.removed_at, m.removal_open, m.adopted,
+                      p.id, p.is_own
+               FROM members m JOIN people p ON p.id = m.person_id WHERE m.group_id = ? AND m.present";
+    let mut select = db.prepare_cached(sql)?;
+    let read = |row: &Row<'_>| Ok((PersonId(row.get(7)?), row.get(8)?, membership(row)?));
+    let found = select.query_map([group], read)?.collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+/// What is known of a person in a group, `None` for an unknown person. Tags are those that hold at `now`.
+pub(super) fn facts(db: &Connection, at: At, now: Timestamp) -> Result<Option<MemberFacts>, StoreError> {
+    let sql = "SELECT p.phone, p.lid, p.is_own, p.removals, p.wrote_to_us_at, m.jid, m.name,
+                   coalesce(m.role, 'unknown') AS role, coalesce(m.present, 0) AS present,
+                   coalesce(m.via, 'unknown') AS via, m.added_by, m.left_by, m.joined_at,
+                   coalesce(m.adopted, 0) AS adopted, coalesce(m.joins, 0) AS joins,
+                   coalesce(m.messages, 0) AS messages, m.last_message_at
+               FROM people p LEFT JOIN members m ON m.person_id = p.id AND m.group_id = ?1 WHERE p.id = ?2";
+    let read = |row: &Row<'_>| {
+        let person = row.person("phone", "lid")?;
+        Ok(MemberFacts {
+            id: at.person,
+            person,
+            jid: row.get::<_, Option<String>>("jid")?.unwrap_or_else(|| person.jid()),
+            name: row.get("name")?,
+            role: row.word("role")?,
+            present: row.get("present")?,
+            via: row.word("via")?,
+            added_by: row.json("added_by")?,
+            left_by: row.json("left_by")?,
+            joined_at: row.time_or_null("joined_at")?,
+            adopted: row.get("adopted")?,
+            joins: row.count("joins")?,
+            removals: row.count("removals")?,
+            groups: Vec::new(),
+            messages: row.count("messages")?,
+            last_message_at: row.time_or_null("last_message_at")?,
+            wrote_to_us_at: row.time_or_null("wrote_to_us_at")?,
+            tags: Vec::new(),
+            is_own: row.get("is_own")?,
+        })
+    };
+    let found = db.prepare_cached(sql)?.query_row([at.group, at.person.0], read).optional()?;
+    let Some(mut facts) = found else { return Ok(None) };
+    facts.tags = people::tags(db, at.person, now)?;
+    let sql = "SELECT g.jid FROM members m JOIN groups g ON g.id = m.group_id
+               WHERE m.person_id = ? AND m.present ORDER BY g.id";
+    let mut select = db.prepare_cached(sql)?;
+    facts.groups = select.query_map([at.person.0], |row| row.group("jid"))?.collect::<Result<_, _>>()?;
+    Ok(Some(facts))
+}
+
+/// The groups somebody is or was in.
+pub(super) fn groups_of(db: &Connection, person: PersonId) -> Result<Vec<i64>, StoreError> {
+    let mut select =
+        db.prepare_cached("SELECT group_id FROM members WHERE person_id = ? ORDER BY group_id")?;
+    let found = select.query_map([person.0], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(found)
+}

@@ -1,0 +1,375 @@
+//! Outbox rows: writing them with a decision, and everything that moves one from state to state.
+//!
+//! Whatever ends a row goes through [`end`], so rows that wait for it are released or dropped in the same commit.
+
+use super::{
+    members::{self, At},
+    people,
+    words::{Word, to_json},
+};
+use crate::{
+    action::{Call, Class, RowState},
+    clock::Timestamp,
+    ids::{DecisionId, OutboxId, PersonId},
+    store::{NewRow, StoreError},
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+/// A row as far as moving it needs.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) id: OutboxId,
+    pub(super) state: RowState,
+    pub(super) call: Call,
+    pub(super) group: Option<i64>,
+    pub(super) person: Option<PersonId>,
+    pub(super) unknown_at: Option<Timestamp>,
+}
+
+const HEAD: &str = "SELECT id, state, call, group_id, person_id, unknown_at FROM outbox";
+
+fn read_head(row: &Row<'_>) -> rusqlite::Result<Head> {
+    use super::words::Columns;
+    Ok(Head {
+        id: OutboxId(row.get("id")?),
+        state: row.word("state")?,
+        call: row.json("call")?.ok_or(rusqlite::Error::InvalidQuery)?,
+        group: row.get("group_id")?,
+        person: row.get::<_, Option<i64>>("person_id")?.map(PersonId),
+        unknown_at: row.time_or_null("unknown_at")?,
+    })
+}
+
+/// One row.
+pub(super) fn head(db: &Connection, id: OutboxId) -> Result<Option<Head>, StoreError> {
+    Ok(db.prepare_cached(&format!("{HEAD} WHERE id = ?"))?.query_row([id.0], read_head).optional()?)
+}
+
+/// The call with another row of the same person.
+pub(super) fn about(call: Call, person: PersonId) -> Call {
+    match call {
+        Call::Remove { group, .. } => Call::Remove { group, member: person },
+        Call::Welcome { group, text, .. } => Call::Welcome { group, member: person, text },
+        Call::Dm { text, .. } => Call::Dm { to: person, text },
+        other => other,
+    }
+}
+
+/// What became of a new row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// It stands under that number, in that state (a settings call may be an earlier equal one).
+    Row(OutboxId, RowState),
+    /// Somebody else's row does the same already.
+    Doubled,
+}
+
+/// Writes a decision's rows in order, with the dedup rules of [`crate::store::Store::commit`].
+pub(super) fn write(
+    db: &Connection,
+    decision: DecisionId,
+    rows: &[NewRow],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut written = Vec::with_capacity(rows.len());
+    for row in rows {
+        let before = row.after.and_then(|index| written.get(index).copied());
+        written.push(write_one(db, decision, row, before, now)?);
+    }
+    Ok(())
+}
+
+fn write_one(
+    db: &Connection,
+    decision: DecisionId,
+    row: &NewRow,
+    before: Option<Written>,
+    now: Timestamp,
+) -> Result<Written, StoreError> {
+    let group = match row.call.group() {
+        Some(jid) => Some(super::groups::resolve(db, jid)?.id),
+        None => None,
+    };
+    let person = row.call.member().map(|id| people::current(db, id)).transpose()?;
+    let live = row.state == RowState::Waiting;
+    if live && let Some(twin) = twin(db, row, group, person)? {
+        return Ok(twin);
+    }
+    let mut state = row.state;
+    let mut note = row.note.clone();
+    if live && let Some(why) = before.and_then(dropped) {
+        (state, note) = (RowState::Cancelled, Some(why));
+    }
+    let after = match before {
+        Some(Written::Row(id, _)) => Some(id),
+        _ => None,
+    };
+    let blocked = matches!(before, Some(Written::Row(_, state)) if state != RowState::Done);
+    let not_before = match (&row.call, live) {
+        (Call::Welcome { .. }, true) => shared_due(db, row, group)?.unwrap_or(row.not_before),
+        _ => row.not_before,
+    };
+    let gate = match state {
+        RowState::Waiting if blocked => Some("row"),
+        RowState::Waiting if not_before > now => Some("time"),
+        RowState::Waiting => Some("open"),
+        _ => None,
+    };
+    let settled_at = (state != RowState::Waiting && state != RowState::Held).then_some(now.0);
+    let call = person.map_or_else(|| row.call.clone(), |id| about(row.call.clone(), id));
+    let sql =
+        "INSERT INTO outbox (decision_id, session, kind, class, priority, group_id, person_id, state, gate,
+                   created_at, not_before, expires_at, settled_at, after_id, line, call, reason, policy, note)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    db.prepare_cached(sql)?.execute(params![
+        decision.0,
+        row.session.as_str(),
+        call.name(),
+        call.class().word(),
+        call.priority(),
+        group,
+        person.map(|id| id.0),
+        state.word(),
+        gate,
+        now.0,
+        not_before.0,
+        row.expires_at.map(|at| at.0),
+        settled_at,
+        after.map(|id| id.0),
+        row.line,
+        to_json(&call)?,
+        row.reason,
+        row.policy,
+        note
+    ])?;
+    Ok(Written::Row(OutboxId(db.last_insert_rowid()), state))
+}
+
+/// Why a row is dropped at once because of the one it would wait for.
+fn dropped(before: Written) -> Option<String> {
+    match before {
+        Written::Doubled => Some("another decision removes them already".into()),
+        Written::Row(
+            id,
+            state @ (RowState::Cancelled
+            | RowState::Refused
+            | RowState::Dead
+            | RowState::Expired
+            | RowState::Observed),
+        ) => Some(format!("{id} is {state}")),
+        Written::Row(..) => None,
+    }
+}
+
+/// The row that makes this one needless.
+fn twin(
+    db: &Connection,
+    row: &NewRow,
+    group: Option<i64>,
+    person: Option<PersonId>,
+) -> Result<Option<Written>, StoreError> {
+    match &row.call {
+        Call::Remove { .. } => {
+            let at = group.zip(person).map(|(group, person)| At { group, person });
+            let live = at.map_or(Ok(Vec::new()), |at| live_removals(db, at))?;
+            Ok((!live.is_empty()).then_some(Written::Doubled))
+        }
+        call if call.class() == Class::Settings => {
+            let sql =
+                "SELECT id FROM outbox WHERE group_id = ? AND kind = ? AND call = ? AND class = 'settings'
+                       AND state = 'waiting' ORDER BY id DESC LIMIT 1";
+            let found = db
+                .prepare_cached(sql)?
+                .query_row(params![group, call.name(), to_json(call)?], |row| row.get(0))
+                .optional()?;
+            Ok(found.map(|id| Written::Row(OutboxId(id), RowState::Waiting)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// When the welcome of that group and text goes out, if one is being gathered.
+fn shared_due(db: &Connection, row: &NewRow, group: Option<i64>) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT not_before FROM outbox WHERE group_id = ?1 AND kind = 'welcome' AND state = 'waiting'
+               AND session = ?2 AND call ->> 'text' IS ?3 ORDER BY id LIMIT 1";
+    let Call::Welcome { text, .. } = &row.call else { return Ok(None) };
+    let found = db
+        .prepare_cached(sql)?
+        .query_row(params![group, row.session.as_str(), text], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(Timestamp))
+}
+
+/// Removals of somebody that are not over.
+pub(super) fn live_removals(db: &Connection, at: At) -> Result<Vec<Head>, StoreError> {
+    let sql = format!(
+        "{HEAD} WHERE group_id = ? AND person_id = ? AND kind = 'remove'
+         AND state IN ('waiting', 'held', 'sending', 'unknown') ORDER BY id"
+    );
+    let mut select = db.prepare_cached(&sql)?;
+    let found = select.query_map([at.group, at.person.0], read_head)?.collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+/// Ends a row in a final state, with everything that hangs on it.
+pub(super) fn end(
+    db: &Connection,
+    row: &Head,
+    state: RowState,
+    note: Option<&str>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE outbox SET state = ?2, gate = NULL, settled_at = ?3, note = coalesce(?4, note) WHERE id = ?1";
+    db.prepare_cached(sql)?.execute(params![row.id.0, state.word(), now.0, note])?;
+    if state != RowState::Done {
+        return drop_dependents(db, row.id, state, now);
+    }
+    match &row.call {
+        Call::Remove { .. } => {
+            if let Some((group, person)) = row.group.zip(row.person) {
+                members::removed(db, At { group, person }, now)?;
+            }
+        }
+        Call::AnnounceOnly { on, .. } => {
+            db.prepare_cached("UPDATE groups SET announce_only = ?2 WHERE id = ?1")?
+                .execute(params![row.group, on])?;
+        }
+        _ => {}
+    }
+    release_dependents(db, row.id, now)
+}
+
+/// What a row waited for is done (or, for a message, as good as sent: only the order mattered).
+pub(super) fn release_dependents(db: &Connection, id: OutboxId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE outbox SET gate = CASE WHEN not_before > ?2 THEN 'time' ELSE 'open' END
+               WHERE after_id = ?1 AND state = 'waiting'";
+    db.prepare_cached(sql)?.execute([id.0, now.0])?;
+    Ok(())
+}
+
+fn drop_dependents(db: &Connection, id: OutboxId, state: RowState, now: Timestamp) -> Result<(), StoreError> {
+    let mut ended = vec![(id, state)];
+    while let Some((id, state)) = ended.pop() {
+        let sql = "UPDATE outbox SET state = 'cancelled', gate = NULL, settled_at = ?2, note = ?3
+                   WHERE after_id = ?1 AND state = 'waiting' RETURNING id";
+        let mut update = db.prepare_cached(sql)?;
+        let note = format!("{id} is {state}");
+        let dropped = update.query_map(params![id.0, now.0, note], |row| row.get(0))?;
+        for row in dropped {
+            ended.push((OutboxId(row?), RowState::Cancelled));
+        }
+    }
+    Ok(())
+}
+
+/// Puts a row back in line.
+pub(super) fn wait(
+    db: &Connection,
+    id: OutboxId,
+    not_before: Timestamp,
+    note: Option<&str>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE outbox SET state = 'waiting', not_before = ?2, note = coalesce(?3, note), unknown_at = NULL,
+                   settled_at = NULL,
+                   gate = CASE WHEN gate = 'row' THEN gate WHEN ?2 > ?4 THEN 'time' ELSE 'open' END
+               WHERE id = ?1";
+    db.prepare_cached(sql)?.execute(params![id.0, not_before.0, note, now.0])?;
+    Ok(())
+}
+
+/// Nobody knows whether the call took effect.
+pub(super) fn doubt(
+    db: &Connection,
+    row: &Head,
+    not_before: Timestamp,
+    note: Option<&str>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let settled_at = row.call.is_message().then_some(now.0);
+    let sql = "UPDATE outbox SET state = 'unknown', gate = NULL, not_before = ?2, note = coalesce(?3, note),
+                   unknown_at = ?4, settled_at = ?5 WHERE id = ?1";
+    db.prepare_cached(sql)?.execute(params![row.id.0, not_before.0, note, now.0, settled_at])?;
+    if row.call.is_message() {
+        release_dependents(db, row.id, now)?;
+    }
+    Ok(())
+}
+
+/// What somebody's absence meant for our removals of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Absence {
+    /// Rows were settled.
+    pub(super) changed: bool,
+    /// It was our own doing.
+    pub(super) ours: bool,
+}
+
+/// Somebody is out: a removal that was under way is done, one that only waited is needless.
+pub(super) fn absent(db: &Connection, at: At, now: Timestamp) -> Result<Absence, StoreError> {
+    let mut absence = Absence::default();
+    for row in live_removals(db, at)? {
+        absence.changed = true;
+        if matches!(row.state, RowState::Sending | RowState::Unknown) {
+            absence.ours = true;
+            end(db, &row, RowState::Done, Some("they are out"), now)?;
+        } else {
+            end(db, &row, RowState::Cancelled, Some("left already"), now)?;
+        }
+    }
+    Ok(absence)
+}
+
+/// A roster read from `moment` on still lists somebody: removals whose outcome nobody knew before that did not happen.
+pub(super) fn still_there(
+    db: &Connection,
+    at: At,
+    moment: Timestamp,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let mut changed = false;
+    for row in live_removals(db, at)? {
+        if row.state == RowState::Unknown && row.unknown_at.is_none_or(|doubted| doubted <= moment) {
+            wait(db, row.id, now, Some("the roster still lists them"), now)?;
+            changed = true;
+        }
+    }
+    Ok(changed)
+}
+
+/// Two people turned out to be one: their rows name the one that stays, and one live removal in a group is enough.
+pub(super) fn merge_people(db: &Connection, stays: PersonId, goes: PersonId) -> Result<(), StoreError> {
+    let mut select = db.prepare_cached(&format!("{HEAD} WHERE person_id = ?"))?;
+    let rows: Vec<Head> = select.query_map([goes.0], read_head)?.collect::<Result<_, _>>()?;
+    for row in rows {
+        let call = to_json(&about(row.call.clone(), stays))?;
+        db.prepare_cached("UPDATE outbox SET person_id = ?2, call = ?3 WHERE id = ?1")?
+            .execute(params![row.id.0, stays.0, call])?;
+    }
+    let doubled =
+        "SELECT max(id) FROM outbox WHERE person_id = ? AND kind = 'remove' AND state IN ('waiting', 'held')
+                   AND EXISTS (SELECT 1 FROM outbox o WHERE o.group_id = outbox.group_id
+                               AND o.person_id = outbox.person_id AND o.kind = 'remove' AND o.id <> outbox.id
+                               AND o.state IN ('waiting', 'held', 'sending', 'unknown'))";
+    while let Some(id) =
+        db.prepare_cached(doubled)?.query_row([stays.0], |row| row.get::<_, Option<i64>>(0))?
+    {
+        let Some(row) = head(db, OutboxId(id))? else { break };
+        end(db, &row, RowState::Cancelled, Some("another decision removes them already"), row_time(db, id)?)?;
+    }
+    Ok(())
+}
+
+fn row_time(db: &Connection, id: i64) -> Result<Timestamp, StoreError> {
+    let created = db.query_row("SELECT created_at FROM outbox WHERE id = ?", [id], |row| row.get(0))?;
+    Ok(Timestamp(created))
+}
+
+/// A human decides.
+pub(super) fn hold(db: &Connection, id: OutboxId, note: Option<&str>) -> Result<(), StoreError> {
+    let sql = "UPDATE outbox SET state = 'held', gate = NULL, note = coalesce(?2, note) WHERE id = ?1";
+    db.prepare_cached(sql)?.execute(params![id.0, note])?;
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! Who is who: a row for each person, found by phone or LID, merged where a pair proves that two rows are one.
+
+use super::{
+    outbox,
+    words::{Columns, lid_column, phone_column},
+};
+use crate::{
+    clock::Timestamp,
+    directory::SAME_JOIN,
+    ids::{Lid, Person, PersonId, Phone},
+    store::StoreError,
+};
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// A row, as far as finding and merging needs it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) id: PersonId,
+    pub(super) person: Person,
+    pub(super) is_own: bool,
+}
+
+fn one(db: &Connection, sql: &str, value: i64) -> Result<Option<Known>, StoreError> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Known {
+            id: PersonId(row.get(0)?),
+            person: row.person("phone", "lid")?,
+            is_own: row.get("is_own")?,
+        })
+    };
+    Ok(db.prepare_cached(sql)?.query_row([value], read).optional()?)
+}
+
+fn by_phone(db: &Connection, phone: Phone) -> Result<Option<Known>, StoreError> {
+    one(db, "SELECT id, phone, lid, is_own FROM people WHERE phone = ?", phone_column(phone))
+}
+
+fn by_lid(db: &Connection, lid: Lid) -> Result<Option<Known>, StoreError> {
+    one(db, "SELECT id, phone, lid, is_own FROM people WHERE lid = ?", lid_column(lid))
+}
+
+/// The row of a person without touching anything.
+pub(super) fn find(db: &Connection, person: Person) -> Result<Option<Known>, StoreError> {
+    if let Some(lid) = person.lid
+        && let Some(found) = by_lid(db, lid)?
+    {
+        return Ok(Some(found));
+    }
+    person.phone.map_or(Ok(None), |phone| by_phone(db, phone))
+}
+
+/// The row that a number of ours stands for now: itself, or the one it was merged into.
+pub(super) fn current(db: &Connection, id: PersonId) -> Result<PersonId, StoreError> {
+    let mut merged = db.prepare_cached("SELECT became FROM people_merged WHERE id = ?")?;
+    let became = merged.query_row([id.0], |row| row.get(0)).optional()?;
+    Ok(became.map_or(id, PersonId))
+}
+
+/// The row of a person, made where missing; what the telling adds is kept. A phone and a LID told together are one person
+/// now, whatever was believed before. `None` for nobody.
+pub(super) fn resolve(db: &Connection, told: Person) -> Result<Option<Known>, StoreError> {
+    let by_phone = told.phone.map_or(Ok(None), |phone| by_phone(db, phone))?;
+    let by_lid = told.lid.map_or(Ok(None), |lid| by_lid(db, lid))?;
+    let known = match (by_phone, by_lid) {
+        (None, None) if told.is_nobody() => return Ok(None),
+        (None, None) => insert(db, told)?,
+        (Some(one), Some(other)) if one.id == other.id => one,
+        (Some(one), None) => match (told.lid, one.person.lid) {
+            (None, _) => one,
+            (Some(_), None) => rewrite(db, one, one.person.merged(told))?,
+            (Some(_), Some(_)) => {
+                // The number belongs to another account now.
+                rewrite(db, one, Person { phone: None, ..one.person })?;
+                insert(db, told)?
+            }
+        },
+        // The account has this number now; an older one is given up.
+        (None, Some(other)) => match told.phone {
+            None => other,
+            Some(_) if other.person.phone == told.phone => other,
+            Some(_) => rewrite(db, other, told)?,
+        },
+        (Some(one), Some(other)) if one.person.lid.is_none() => merge(db, one, other, told)?,
+        (Some(one), Some(other)) => {
+            rewrite(db, one, Person { phone: None, ..one.person })?;
+            rewrite(db, other, told)?
+        }
+    };
+    Ok(Some(known))
+}
+
+fn insert(db: &Connection, person: Person) -> Result<Known, StoreError> {
+    db.prepare_cached("INSERT INTO people (phone, lid) VALUES (?, ?)")?
+        .execute(params![person.phone.map(phone_column), person.lid.map(lid_column)])?;
+    Ok(Known { id: PersonId(db.last_insert_rowid()), person, is_own: false })
+}
+
+fn rewrite(db: &Connection, known: Known, person: Person) -> Result<Known, StoreError> {
+    db.prepare_cached("UPDATE people SET phone = ?2, lid = ?3 WHERE id = ?1")?.execute(params![
+        known.id.0,
+        person.phone.map(phone_column),
+        person.lid.map(lid_column)
+    ])?;
+    Ok(Known { person, ..known })
+}
+
+/// Marks one of our own numbers.
+pub(super) fn mark_own(db: &Connection, id: PersonId) -> Result<(), StoreError> {
+    db.prepare_cached("UPDATE people SET is_own = 1 WHERE id = ? AND is_own = 0")?.execute([id.0])?;
+    Ok(())
+}
+
+/// Two rows become the older one, with the history of both.
+fn merge(db: &Connection, one: Known, other: Known, told: Person) -> Result<Known, StoreError> {
+    let (stays, goes) = if one.id < other.id { (one, other) } else { (other, one) };
+    merge_memberships(db, stays.id, goes.id)?;
+    let ids = params![stays.id.0, goes.id.0];
+    for sql in [
+        "INSERT INTO tags SELECT ?1, name, until FROM tags WHERE person_id = ?2
+         ON CONFLICT DO UPDATE SET until = CASE WHEN until IS NULL OR excluded.until IS NULL THEN NULL
+                                                ELSE max(until, excluded.until) END",
+        "UPDATE sessions SET person_id = ?1 WHERE person_id = ?2",
+        "UPDATE decisions SET person_id = ?1 WHERE person_id = ?2",
+        "UPDATE people_merged SET became = ?1 WHERE became = ?2",
+        "INSERT INTO people_merged (became, id) VALUES (?1, ?2)",
+        "UPDATE people SET (is_own, removals, wrote_to_us_at) = (
+             SELECT max(people.is_own, p.is_own), people.removals + p.removals,
+                    max(coalesce(people.wrote_to_us_at, p.wrote_to_us_at),
+                        coalesce(p.wrote_to_us_at, people.wrote_to_us_at))
+             FROM people p WHERE p.id = ?2) WHERE id = ?1",
+    ] {
+        db.prepare_cached(sql)?.execute(ids)?;
+    }
+    outbox::merge_people(db, stays.id, goes.id)?;
+    drop_doubled_runs(db, stays.id)?;
+    for sql in ["DELETE FROM tags WHERE person_id = ?", "DELETE FROM people WHERE id = ?"] {
+        db.prepare_cached(sql)?.execute([goes.id.0])?;
+    }
+    let person = told.merged(stays.person).merged(goes.person);
+    rewrite(db, Known { is_own: stays.is_own || goes.is_own, ..stays }, person)
+}
+
+fn merge_memberships(db: &Connection, stays: PersonId, goes: PersonId) -> Result<(), StoreError> {
+    let ids = params![stays.0, goes.0];
+    for sql in [
+        // Counted twice, being one.
+        "UPDATE groups SET size = size - 1 WHERE id IN (
+             SELECT a.group_id FROM members a JOIN members b USING (group_id)
+             WHERE a.person_id = ?1 AND b.person_id = ?2 AND a.present AND b.present)",
+        "UPDATE members AS a SET
+             present = max(a.present, b.present), role = CASE a.role WHEN 'unknown' THEN b.role ELSE a.role END,
+             name = coalesce(a.name, b.name), added_by = coalesce(a.added_by, b.added_by),
+             via = CASE a.via WHEN 'unknown' THEN b.via ELSE a.via END,
+             joined_at = CASE WHEN a.present = b.present THEN min(coalesce(a.joined_at, b.joined_at),
+                                                                  coalesce(b.joined_at, a.joined_at))
+                              WHEN a.present THEN a.joined_at ELSE b.joined_at END,
+             seen_at = nullif(max(coalesce(a.seen_at, 0), coalesce(b.seen_at, 0)), 0),
+             left_at = nullif(max(coalesce(a.left_at, 0), coalesce(b.left_at, 0)), 0),
+             removed_at = nullif(max(coalesce(a.removed_at, 0), coalesce(b.removed_at, 0)), 0),
+             removal_open = max(a.removal_open, b.removal_open) AND NOT max(a.present, b.present),
+             adopted = max(a.adopted AND a.present, b.adopted AND b.present),
+             joins = max(a.joins, b.joins), messages = a.messages + b.messages,
+             last_message_at = nullif(max(coalesce(a.last_message_at, 0), coalesce(b.last_message_at, 0)), 0)
+         FROM members AS b WHERE a.group_id = b.group_id AND a.person_id = ?1 AND b.person_id = ?2",
+        "DELETE FROM members WHERE person_id = ?2
+             AND group_id IN (SELECT group_id FROM members WHERE person_id = ?1)",
+        "UPDATE members SET person_id = ?1 WHERE person_id = ?2",
+    ] {
+        db.prepare_cached(sql)?.execute(ids)?;
+    }
+    Ok(())
+}
+
+/// The same join told once by phone and once by LID made two runs: one of them, not made yet, is enough.
+fn drop_doubled_runs(db: &Connection, id: PersonId) -> Result<(), StoreError> {
+    let sql = "DELETE FROM decisions WHERE person_id = ?1 AND state = 'pending' AND hook = 'on_join' AND EXISTS (
+                   SELECT 1 FROM decisions d WHERE d.person_id = ?1 AND d.group_id = decisions.group_id
+                   AND d.hook = 'on_join' AND d.id < decisions.id AND decisions.received_at - d.received_at <= ?2)";
+    let window = i64::try_from(SAME_JOIN.as_millis()).unwrap_or(i64::MAX);
+    db.prepare_cached(sql)?.execute(params![id.0, window])?;
+    Ok(())
+}
+
+/// Keeps that a phone and a LID are one person, if we know either.
+pub(super) fn learn(db: &Connection, pairs: &[(Phone, Lid)]) -> Result<(), StoreError> {
+    for (phone, lid) in pairs {
+        let told = Person { phone: Some(*phone), lid: Some(*lid) };
+        if find(db, told)?.is_some() {
+            resolve(db, told)?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes a private message to us.
+pub(super) fn wrote(db: &Connection, id: PersonId, at: Timestamp) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE people SET wrote_to_us_at = max(coalesce(wrote_to_us_at, 0), ?2) WHERE id = ?1",
+    )?
+    .execute(params![id.0, at.0])?;
+    Ok(())
+}
+
+/// Remembers a word.
+pub(super) fn tag(
+    db: &Connection,
+    id: PersonId,
+    name: &str,
+    until: Option<Timestamp>,
+) -> Result<(), StoreError> {
+    db.prepare_cached("INSERT INTO tags VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET until = excluded.until")?
+        .execute(params![id.0, name, until.map(|at| at.0)])?;
+    Ok(())
+}
+
+/// Forgets a word.
+pub(super) fn untag(db: &Connection, id: PersonId, name: &str) -> Result<(), StoreError> {
+    db.prepare_cached("DELETE FROM tags WHERE person_id = ? AND name = ?")?.execute(params![id.0, name])?;
+    Ok(())
+}
+
+/// Words that hold at `now`.
+pub(super) fn tags(db: &Connection, id: PersonId, now: Timestamp) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT name FROM tags WHERE person_id = ? AND (until IS NULL OR until > ?) ORDER BY name";
+    let mut select = db.prepare_cached(sql)?;
+    let found = select.query_map([id.0, now.0], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(found)
+}
