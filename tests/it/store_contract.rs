@@ -1,0 +1,176 @@
+//! The contract of the store: each test states one promise and takes any backend.
+//!
+//! A backend plugs in by a [`Backend`]: a place that can be opened, closed and opened again. Everything else here goes
+//! through [`Store`] alone.
+
+use perimeterd::{
+    clock::{ManualClock, Timestamp},
+    store::{Store, StoreError, sqlite},
+};
+use std::{path::PathBuf, sync::Arc};
+
+mod directory;
+mod journal;
+mod model;
+mod outbox;
+mod runs;
+mod world;
+
+/// A backend under test.
+pub trait Backend {
+    /// Opens it, or opens it again after every handle was dropped.
+    fn open(&self) -> Result<Arc<dyn Store>, StoreError>;
+    /// The clock that its stores are given.
+    fn clock(&self) -> &ManualClock;
+}
+
+/// SQLite in a folder that goes with the test.
+pub struct Sqlite {
+    folder: tempfile::TempDir,
+    clock: Arc<ManualClock>,
+}
+
+impl Sqlite {
+    fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(world::at(0)));
+        Self { folder: tempfile::tempdir().expect("a folder for the test"), clock }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("data").join("perimeterd.db")
+    }
+}
+
+impl Backend for Sqlite {
+    fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Arc::new(sqlite::open(&self.file(), self.clock.clone())?))
+    }
+
+    fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+}
+
+/// Runs every promise on SQLite.
+macro_rules! on_sqlite {
+    ($($module:ident: $($name:ident),+ $(,)?;)+) => {
+        mod on_sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$module::$name(&super::Sqlite::new()).await;
+                }
+            )+)+
+        }
+    };
+}
+
+on_sqlite! {
+    journal:
+        an_appended_entry_is_there_after_a_crash,
+        a_key_is_stored_once,
+        an_array_is_stored_whole,
+        many_callers_are_each_answered_with_their_own_number,
+        an_entry_is_found_by_its_gateway_id,
+        entries_are_paged_newest_first,
+        a_marked_entry_is_not_taken_again,
+        an_unreadable_entry_goes_back_in_line,
+        timers_fire_once_each,
+        old_entries_are_forgotten_and_live_ones_kept,
+        pushed_subscriptions_and_alerts_are_kept;
+    directory:
+        a_join_makes_one_run_however_often_it_is_told,
+        a_leave_told_between_opens_a_new_join,
+        a_lost_leave_makes_a_run_and_nobody_more,
+        a_join_older_than_the_leave_is_ignored,
+        our_removal_is_counted_once,
+        our_removal_opens_no_join_before_its_leave,
+        the_first_roster_is_adopted_silently,
+        a_join_overtaken_by_the_first_roster_is_still_judged,
+        a_later_roster_finds_joins_and_leaves,
+        a_roster_retries_a_removal_of_unknown_outcome,
+        a_roster_settles_a_removal_of_unknown_outcome,
+        a_self_join_told_twice_makes_one_run,
+        first_sight_of_a_group_wants_its_roster_once_a_minute,
+        a_pair_makes_two_people_one,
+        our_own_people_are_never_judged,
+        the_role_of_a_session_follows_its_person,
+        messages_are_counted;
+    runs:
+        a_run_is_committed_once,
+        a_removal_is_written_once_and_its_dependents_are_cancelled,
+        equal_settings_are_written_once,
+        welcomes_of_a_window_share_their_due_time,
+        a_lockdown_opens_again_once,
+        a_second_lockdown_prolongs_the_first,
+        a_lockdown_that_was_never_sent_is_cancelled,
+        a_failed_run_goes_back_in_line,
+        a_recheck_sweeps_whoever_is_still_there,
+        tags_hold_until_their_time,
+        a_run_for_somebody_merged_finds_the_person;
+    outbox:
+        heads_come_by_priority_and_only_when_due,
+        a_row_waits_for_the_one_before_it,
+        a_cancelled_row_is_never_begun,
+        what_waited_for_a_failed_row_is_cancelled,
+        a_message_of_unknown_outcome_is_never_sent_again,
+        a_row_that_waited_too_long_expires,
+        a_crash_during_a_call_is_taken_up,
+        the_ledger_survives_and_knows_its_newest_moment,
+        failed_rows_are_hastened,
+        a_leave_settles_what_was_to_be_removed,
+        heads_are_quick_over_a_hundred_thousand_rows;
+    model:
+        counts_and_runs_follow_a_naive_model;
+}
+
+#[tokio::test]
+async fn a_second_opening_is_refused_and_the_lock_goes_with_the_store() {
+    let place = Sqlite::new();
+    let first = place.open().expect("the first opening");
+    match place.open() {
+        Err(StoreError::Locked(file)) => assert!(file.ends_with("perimeterd.db"), "{file}"),
+        other => panic!("expected a refusal, got {:?}", other.map(|_| "a store")),
+    }
+    drop(first);
+    place.open().expect("the lock is released");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let place = Sqlite::new();
+    drop(place.open().expect("a fresh store"));
+    let db = rusqlite::Connection::open(place.file()).expect("the file");
+    let newer = "INSERT INTO refinery_schema_history VALUES (99, 'later', '2030-01-01T00:00:00Z', '1')";
+    db.execute(newer, []).expect("a newer schema");
+    drop(db);
+    match place.open() {
+        Err(StoreError::NewerSchema { found: 99, known, .. }) => assert!(known < 99),
+        other => panic!("expected a refusal, got {:?}", other.map(|_| "a store")),
+    }
+}
+
+/// How many entries a second many callers get in. Run it with `--release -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn appends_per_second() {
+    let place = Sqlite::new();
+    let store = place.open().expect("a store");
+    let began = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock");
+    let (callers, each) = (128, 1000);
+    let mut tasks = tokio::task::JoinSet::new();
+    for caller in 0..callers {
+        let store = store.clone();
+        tasks.spawn(async move {
+            for n in 0..each {
+                let key = format!("main\0evt_{n:08}{caller:04}");
+                let mut entry = world::entry(&key, Timestamp(n));
+                entry.body = vec![b'x'; 400].into();
+                store.append(vec![entry]).await.expect("stored");
+            }
+        });
+    }
+    tasks.join_all().await;
+    let took = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock") - began;
+    eprintln!("{:.0} entries/s", f64::from(callers * 1000) / took.as_secs_f64());
+}
