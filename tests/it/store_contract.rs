@@ -17,7 +17,7 @@ mod runs;
 mod world;
 
 /// A backend under test.
-pub trait Backend {
+pub(crate) trait Backend {
     /// Opens it, or opens it again after every handle was dropped.
     fn open(&self) -> Result<Arc<dyn Store>, StoreError>;
     /// The clock that its stores are given.
@@ -25,7 +25,7 @@ pub trait Backend {
 }
 
 /// SQLite in a folder that goes with the test.
-pub struct Sqlite {
+pub(crate) struct Sqlite {
     folder: tempfile::TempDir,
     clock: Arc<ManualClock>,
 }

@@ -14,7 +14,7 @@ use perimeterd::{
     store::{EntryState, Filter},
 };
 
-pub async fn a_join_makes_one_run_however_often_it_is_told(backend: &dyn Backend) {
+pub(crate) async fn a_join_makes_one_run_however_often_it_is_told(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let first = world.tell(joined(1, at(100))).await;
@@ -31,7 +31,7 @@ pub async fn a_join_makes_one_run_however_often_it_is_told(backend: &dyn Backend
     assert_eq!(world.store.arrivals_since(at(0)).await.unwrap(), [(club(), at(100), true)]);
 }
 
-pub async fn a_leave_told_between_opens_a_new_join(backend: &dyn Backend) {
+pub(crate) async fn a_leave_told_between_opens_a_new_join(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     world.join(1, at(100)).await;
@@ -44,7 +44,7 @@ pub async fn a_leave_told_between_opens_a_new_join(backend: &dyn Backend) {
     assert_eq!(world.facts(1).await.1.joins, 2);
 }
 
-pub async fn a_lost_leave_makes_a_run_and_nobody_more(backend: &dyn Backend) {
+pub(crate) async fn a_lost_leave_makes_a_run_and_nobody_more(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     world.join(1, at(100)).await;
@@ -52,7 +52,7 @@ pub async fn a_lost_leave_makes_a_run_and_nobody_more(backend: &dyn Backend) {
     assert_eq!((world.size().await, world.facts(1).await.1.joins), (2, 2));
 }
 
-pub async fn a_join_older_than_the_leave_is_ignored(backend: &dyn Backend) {
+pub(crate) async fn a_join_older_than_the_leave_is_ignored(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     assert!(world.tell(left(1, at(200))).await.runs.is_empty(), "nobody known left");
@@ -63,7 +63,7 @@ pub async fn a_join_older_than_the_leave_is_ignored(backend: &dyn Backend) {
     assert_eq!(world.size().await, 2);
 }
 
-pub async fn our_removal_is_counted_once(backend: &dyn Backend) {
+pub(crate) async fn our_removal_is_counted_once(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let removal = world.join_and_remove(1, at(100)).await;
@@ -79,7 +79,7 @@ pub async fn our_removal_is_counted_once(backend: &dyn Backend) {
     assert_eq!(world.size().await, 2, "after its leave a join is new");
 }
 
-pub async fn our_removal_opens_no_join_before_its_leave(backend: &dyn Backend) {
+pub(crate) async fn our_removal_opens_no_join_before_its_leave(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let removal = world.join_and_remove(1, at(100)).await;
@@ -93,7 +93,7 @@ pub async fn our_removal_opens_no_join_before_its_leave(backend: &dyn Backend) {
     assert_eq!(world.size().await, 2);
 }
 
-pub async fn the_first_roster_is_adopted_silently(backend: &dyn Backend) {
+pub(crate) async fn the_first_roster_is_adopted_silently(backend: &dyn Backend) {
     let world = World::open(backend);
     world.tell(joined(1, at(90))).await;
     let people = [admin(0), member(1), Participant { role: Role::Creator, ..member(2) }, member(3)];
@@ -107,7 +107,7 @@ pub async fn the_first_roster_is_adopted_silently(backend: &dyn Backend) {
     assert!(world.store.groups().await.unwrap()[0].adopted);
 }
 
-pub async fn a_join_overtaken_by_the_first_roster_is_still_judged(backend: &dyn Backend) {
+pub(crate) async fn a_join_overtaken_by_the_first_roster_is_still_judged(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[1, 2]).await;
     let late = world.tell_at(joined(1, at(-5)), at(5)).await;
@@ -119,7 +119,7 @@ pub async fn a_join_overtaken_by_the_first_roster_is_still_judged(backend: &dyn 
     assert!(world.tell_at(joined(1, at(-5)), at(9)).await.runs.is_empty());
 }
 
-pub async fn a_later_roster_finds_joins_and_leaves(backend: &dyn Backend) {
+pub(crate) async fn a_later_roster_finds_joins_and_leaves(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[1, 2]).await;
     world.join(3, at(200)).await;
@@ -137,7 +137,7 @@ pub async fn a_later_roster_finds_joins_and_leaves(backend: &dyn Backend) {
     assert!(world.tell(joined(4, at(150))).await.runs.is_empty(), "told after all");
 }
 
-pub async fn a_roster_retries_a_removal_of_unknown_outcome(backend: &dyn Backend) {
+pub(crate) async fn a_roster_retries_a_removal_of_unknown_outcome(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let removal = world.join_and_remove(1, at(100)).await;
@@ -150,7 +150,7 @@ pub async fn a_roster_retries_a_removal_of_unknown_outcome(backend: &dyn Backend
     assert_eq!(world.size().await, 2);
 }
 
-pub async fn a_roster_settles_a_removal_of_unknown_outcome(backend: &dyn Backend) {
+pub(crate) async fn a_roster_settles_a_removal_of_unknown_outcome(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let removal = world.join_and_remove(1, at(100)).await;
@@ -163,7 +163,7 @@ pub async fn a_roster_settles_a_removal_of_unknown_outcome(backend: &dyn Backend
     assert_eq!((world.size().await, world.facts(1).await.1.removals), (2, 1));
 }
 
-pub async fn a_self_join_told_twice_makes_one_run(backend: &dyn Backend) {
+pub(crate) async fn a_self_join_told_twice_makes_one_run(backend: &dyn Backend) {
     let world = World::open(backend);
     world.store.session_started(&main_session(), person(0), at(0)).await.unwrap();
     let entered = |when| event(when, EventKind::SelfJoined { group: snapshot(&[]) });
@@ -181,7 +181,7 @@ pub async fn a_self_join_told_twice_makes_one_run(backend: &dyn Backend) {
     assert_eq!(world.size().await, 1);
 }
 
-pub async fn first_sight_of_a_group_wants_its_roster_once_a_minute(backend: &dyn Backend) {
+pub(crate) async fn first_sight_of_a_group_wants_its_roster_once_a_minute(backend: &dyn Backend) {
     let world = World::open(backend);
     let wanted = |n| world.tell(joined(n, at(0)));
     assert_eq!(wanted(1).await.rosters_wanted, [(main_session(), club())]);
@@ -195,7 +195,7 @@ pub async fn first_sight_of_a_group_wants_its_roster_once_a_minute(backend: &dyn
     assert_eq!(world.tell(unclear).await.rosters_wanted.len(), 1);
 }
 
-pub async fn a_pair_makes_two_people_one(backend: &dyn Backend) {
+pub(crate) async fn a_pair_makes_two_people_one(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let hidden = Person::of_lid(lid(1));
@@ -225,7 +225,7 @@ pub async fn a_pair_makes_two_people_one(backend: &dyn Backend) {
     assert_eq!(world.size().await, 1);
 }
 
-pub async fn our_own_people_are_never_judged(backend: &dyn Backend) {
+pub(crate) async fn our_own_people_are_never_judged(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let second = SessionName::new("second");
@@ -241,7 +241,7 @@ pub async fn our_own_people_are_never_judged(backend: &dyn Backend) {
     assert!(world.tell(left(5, at(20))).await.runs.is_empty());
 }
 
-pub async fn the_role_of_a_session_follows_its_person(backend: &dyn Backend) {
+pub(crate) async fn the_role_of_a_session_follows_its_person(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[1]).await;
     let role = async || world.facts(1).await.0.sessions;
@@ -255,7 +255,7 @@ pub async fn the_role_of_a_session_follows_its_person(backend: &dyn Backend) {
     assert_eq!(world.tell(event(at(30), stranger)).await.rosters_wanted.len(), 1);
 }
 
-pub async fn messages_are_counted(backend: &dyn Backend) {
+pub(crate) async fn messages_are_counted(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[1]).await;
     for second in [10, 20] {

@@ -11,7 +11,7 @@ use perimeterd::{
     store::{Appended, EntryState, Filter, Pushed, Reading},
 };
 
-pub async fn an_appended_entry_is_there_after_a_crash(backend: &dyn Backend) {
+pub(crate) async fn an_appended_entry_is_there_after_a_crash(backend: &dyn Backend) {
     let world = World::open(backend);
     let id = world.append(at(1)).await;
     let world = world.reopen(backend);
@@ -23,7 +23,7 @@ pub async fn an_appended_entry_is_there_after_a_crash(backend: &dyn Backend) {
     world.store.probe().await.unwrap();
 }
 
-pub async fn a_key_is_stored_once(backend: &dyn Backend) {
+pub(crate) async fn a_key_is_stored_once(backend: &dyn Backend) {
     let world = World::open(backend);
     let store = &world.store;
     let first = store.append(vec![entry("a", at(0))]).await.unwrap();
@@ -33,7 +33,7 @@ pub async fn a_key_is_stored_once(backend: &dyn Backend) {
     assert!(matches!(mixed[..], [Appended::New(_), Appended::Repeat, Appended::Repeat]), "{mixed:?}");
 }
 
-pub async fn an_array_is_stored_whole(backend: &dyn Backend) {
+pub(crate) async fn an_array_is_stored_whole(backend: &dyn Backend) {
     let world = World::open(backend);
     let many: Vec<_> = (0..700).map(|n| entry(&format!("k{n}"), at(n))).collect();
     let answers = world.store.append(many).await.unwrap();
@@ -45,7 +45,7 @@ pub async fn an_array_is_stored_whole(backend: &dyn Backend) {
     assert_eq!(world.store.unread(last, 1000).await.unwrap().len(), 1);
 }
 
-pub async fn many_callers_are_each_answered_with_their_own_number(backend: &dyn Backend) {
+pub(crate) async fn many_callers_are_each_answered_with_their_own_number(backend: &dyn Backend) {
     let world = World::open(backend);
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..300 {
@@ -65,7 +65,7 @@ pub async fn many_callers_are_each_answered_with_their_own_number(backend: &dyn 
     assert_eq!(ids.len(), 300);
 }
 
-pub async fn an_entry_is_found_by_its_gateway_id(backend: &dyn Backend) {
+pub(crate) async fn an_entry_is_found_by_its_gateway_id(backend: &dyn Backend) {
     let world = World::open(backend);
     world.store.append(vec![entry("main\0evt_1", at(0)), entry("main\0evt_2", at(0))]).await.unwrap();
     let found = world.store.entry_by_event_id("evt_2").await.unwrap();
@@ -73,7 +73,7 @@ pub async fn an_entry_is_found_by_its_gateway_id(backend: &dyn Backend) {
     assert_eq!(world.store.entry_by_event_id("evt_3").await.unwrap(), None);
 }
 
-pub async fn entries_are_paged_newest_first(backend: &dyn Backend) {
+pub(crate) async fn entries_are_paged_newest_first(backend: &dyn Backend) {
     let world = World::open(backend);
     for n in 0..5 {
         world.append(at(n)).await;
@@ -89,7 +89,7 @@ pub async fn entries_are_paged_newest_first(backend: &dyn Backend) {
     assert_eq!(ignored[0].note.as_deref(), Some("why"));
 }
 
-pub async fn a_marked_entry_is_not_taken_again(backend: &dyn Backend) {
+pub(crate) async fn a_marked_entry_is_not_taken_again(backend: &dyn Backend) {
     let world = World::open(backend);
     let id = world.append(at(0)).await;
     let reading = || vec![(id, Reading::Events(vec![joined(1, at(0))]))];
@@ -100,7 +100,7 @@ pub async fn a_marked_entry_is_not_taken_again(backend: &dyn Backend) {
     assert_eq!((depths.unread, depths.pending_runs, depths.oldest_unread), (0, 1, None));
 }
 
-pub async fn an_unreadable_entry_goes_back_in_line(backend: &dyn Backend) {
+pub(crate) async fn an_unreadable_entry_goes_back_in_line(backend: &dyn Backend) {
     let world = World::open(backend);
     let id = world.append(at(0)).await;
     world.store.apply(vec![(id, Reading::Unreadable("not JSON".into()))]).await.unwrap();
@@ -110,7 +110,7 @@ pub async fn an_unreadable_entry_goes_back_in_line(backend: &dyn Backend) {
     assert_eq!(world.store.retry(id).await.unwrap(), 0);
 }
 
-pub async fn timers_fire_once_each(backend: &dyn Backend) {
+pub(crate) async fn timers_fire_once_each(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;
@@ -128,7 +128,7 @@ pub async fn timers_fire_once_each(backend: &dyn Backend) {
     assert_eq!(told.kind, EventKind::Recheck { decision: run, round: 1 });
 }
 
-pub async fn old_entries_are_forgotten_and_live_ones_kept(backend: &dyn Backend) {
+pub(crate) async fn old_entries_are_forgotten_and_live_ones_kept(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let removal = world.join_and_remove(1, at(1)).await;
@@ -149,7 +149,7 @@ pub async fn old_entries_are_forgotten_and_live_ones_kept(backend: &dyn Backend)
     );
 }
 
-pub async fn pushed_subscriptions_and_alerts_are_kept(backend: &dyn Backend) {
+pub(crate) async fn pushed_subscriptions_and_alerts_are_kept(backend: &dyn Backend) {
     let world = World::open(backend);
     let push = |status| {
         let subscription = Subscription { status, plan: Some("gold".into()), expires_at: None };

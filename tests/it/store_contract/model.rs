@@ -29,7 +29,7 @@ fn joined(people: &[u64], when: Timestamp) -> perimeterd::event::Event {
     event(when, EventKind::Joined { group: club(), people, via: Via::Unknown, by: None })
 }
 
-pub async fn counts_and_runs_follow_a_naive_model(backend: &dyn Backend) {
+pub(crate) async fn counts_and_runs_follow_a_naive_model(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     for seed in 1..=6 {
@@ -39,7 +39,7 @@ pub async fn counts_and_runs_follow_a_naive_model(backend: &dyn Backend) {
 
 /// Each round something happens to somebody, minutes apart; it is told one to three times, with other old news mixed in.
 async fn play(world: &World, seed: u64) {
-    let mut dice = Dice(seed * 0x9E37_79B9_7F4A_7C15);
+    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let base = seed * 1000;
     let start = i64::try_from(seed).unwrap() * 1_000_000;
     let mut inside: HashMap<u64, bool> = HashMap::new();

@@ -13,7 +13,7 @@ use perimeterd::{
     store::{CallId, LedgerEntry, NewRow, Settled},
 };
 
-pub async fn heads_come_by_priority_and_only_when_due(backend: &dyn Backend) {
+pub(crate) async fn heads_come_by_priority_and_only_when_due(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;
@@ -43,7 +43,7 @@ pub async fn heads_come_by_priority_and_only_when_due(backend: &dyn Backend) {
     assert!(world.store.heads(&other, &Class::ALL, at(50), 10).await.unwrap().is_empty());
 }
 
-pub async fn a_row_waits_for_the_one_before_it(backend: &dyn Backend) {
+pub(crate) async fn a_row_waits_for_the_one_before_it(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;
@@ -64,7 +64,7 @@ pub async fn a_row_waits_for_the_one_before_it(backend: &dyn Backend) {
     assert_eq!(world.heads(at(20)).await[0].id, message);
 }
 
-pub async fn a_cancelled_row_is_never_begun(backend: &dyn Backend) {
+pub(crate) async fn a_cancelled_row_is_never_begun(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let (one, two) = (world.join_and_remove(1, at(1)).await, world.join_and_remove(2, at(1)).await);
@@ -82,7 +82,7 @@ pub async fn a_cancelled_row_is_never_begun(backend: &dyn Backend) {
     assert_eq!(world.state(one).await, RowState::Cancelled);
 }
 
-pub async fn what_waited_for_a_failed_row_is_cancelled(backend: &dyn Backend) {
+pub(crate) async fn what_waited_for_a_failed_row_is_cancelled(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     for (n, end) in
@@ -111,7 +111,7 @@ pub async fn what_waited_for_a_failed_row_is_cancelled(backend: &dyn Backend) {
     assert_eq!(states, [RowState::Refused, RowState::Cancelled]);
 }
 
-pub async fn a_message_of_unknown_outcome_is_never_sent_again(backend: &dyn Backend) {
+pub(crate) async fn a_message_of_unknown_outcome_is_never_sent_again(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;
@@ -127,7 +127,7 @@ pub async fn a_message_of_unknown_outcome_is_never_sent_again(backend: &dyn Back
     assert_eq!(world.heads(at(5)).await[0].id, rows[1].id, "the order is kept, the next one goes");
 }
 
-pub async fn a_row_that_waited_too_long_expires(backend: &dyn Backend) {
+pub(crate) async fn a_row_that_waited_too_long_expires(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;
@@ -140,7 +140,7 @@ pub async fn a_row_that_waited_too_long_expires(backend: &dyn Backend) {
     assert_eq!(states, [RowState::Expired, RowState::Cancelled]);
 }
 
-pub async fn a_crash_during_a_call_is_taken_up(backend: &dyn Backend) {
+pub(crate) async fn a_crash_during_a_call_is_taken_up(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;
@@ -162,7 +162,7 @@ pub async fn a_crash_during_a_call_is_taken_up(backend: &dyn Backend) {
     assert!(ledger.iter().all(|entry| entry.ended_at == Some(at(11))));
 }
 
-pub async fn the_ledger_survives_and_knows_its_newest_moment(backend: &dyn Backend) {
+pub(crate) async fn the_ledger_survives_and_knows_its_newest_moment(backend: &dyn Backend) {
     let world = World::open(backend);
     assert_eq!(world.store.newest_ledger_time().await.unwrap(), None);
     let session = main_session();
@@ -187,7 +187,7 @@ pub async fn the_ledger_survives_and_knows_its_newest_moment(backend: &dyn Backe
     assert_eq!(world.store.newest_ledger_time().await.unwrap(), Some(at(9)));
 }
 
-pub async fn failed_rows_are_hastened(backend: &dyn Backend) {
+pub(crate) async fn failed_rows_are_hastened(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let (tried, fresh) = (world.join_and_remove(1, at(1)).await, world.join_and_remove(2, at(1)).await);
@@ -200,7 +200,7 @@ pub async fn failed_rows_are_hastened(backend: &dyn Backend) {
     assert_eq!(world.store.next_due(&main_session(), at(4)).await.unwrap(), Some(at(500)));
 }
 
-pub async fn a_leave_settles_what_was_to_be_removed(backend: &dyn Backend) {
+pub(crate) async fn a_leave_settles_what_was_to_be_removed(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let waiting = world.join_and_remove(1, at(1)).await;
@@ -221,7 +221,7 @@ pub async fn a_leave_settles_what_was_to_be_removed(backend: &dyn Backend) {
     world.join(2, at(4)).await;
 }
 
-pub async fn heads_are_quick_over_a_hundred_thousand_rows(backend: &dyn Backend) {
+pub(crate) async fn heads_are_quick_over_a_hundred_thousand_rows(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;

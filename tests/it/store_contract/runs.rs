@@ -15,7 +15,7 @@ use perimeterd::{
     store::{Effect, EntryState, Failure, Filter, NewRow, Reading, RunRecord, RunState},
 };
 
-pub async fn a_run_is_committed_once(backend: &dyn Backend) {
+pub(crate) async fn a_run_is_committed_once(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;
@@ -37,7 +37,7 @@ pub async fn a_run_is_committed_once(backend: &dyn Backend) {
     assert_eq!(world.store.decisions(mine).await.unwrap().len(), 1);
 }
 
-pub async fn a_removal_is_written_once_and_its_dependents_are_cancelled(backend: &dyn Backend) {
+pub(crate) async fn a_removal_is_written_once_and_its_dependents_are_cancelled(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let (first, second) = (world.join(1, at(1)).await, world.join(1, at(100)).await);
@@ -51,7 +51,7 @@ pub async fn a_removal_is_written_once_and_its_dependents_are_cancelled(backend:
     assert_eq!(states, expected);
 }
 
-pub async fn equal_settings_are_written_once(backend: &dyn Backend) {
+pub(crate) async fn equal_settings_are_written_once(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     for n in 1..=3 {
@@ -63,7 +63,7 @@ pub async fn equal_settings_are_written_once(backend: &dyn Backend) {
     assert_eq!(calls, [announce(true), Call::RevokeInvite { group: club() }, announce(false)]);
 }
 
-pub async fn welcomes_of_a_window_share_their_due_time(backend: &dyn Backend) {
+pub(crate) async fn welcomes_of_a_window_share_their_due_time(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let join = async |n: u64, when: i64| {
@@ -114,7 +114,7 @@ async fn send_all(world: &World, when: Timestamp) {
     }
 }
 
-pub async fn a_lockdown_opens_again_once(backend: &dyn Backend) {
+pub(crate) async fn a_lockdown_opens_again_once(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;
@@ -132,7 +132,7 @@ pub async fn a_lockdown_opens_again_once(backend: &dyn Backend) {
     assert_eq!(world.facts(1).await.0.announce_only, Some(false));
 }
 
-pub async fn a_second_lockdown_prolongs_the_first(backend: &dyn Backend) {
+pub(crate) async fn a_second_lockdown_prolongs_the_first(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let (first, second) = (world.join(1, at(1)).await, world.join(2, at(2)).await);
@@ -152,7 +152,7 @@ pub async fn a_second_lockdown_prolongs_the_first(backend: &dyn Backend) {
     assert_eq!(world.facts(1).await.0.announce_only, Some(false));
 }
 
-pub async fn a_lockdown_that_was_never_sent_is_cancelled(backend: &dyn Backend) {
+pub(crate) async fn a_lockdown_that_was_never_sent_is_cancelled(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;
@@ -164,7 +164,7 @@ pub async fn a_lockdown_that_was_never_sent_is_cancelled(backend: &dyn Backend) 
     assert_eq!(announced[0].state, RowState::Cancelled);
 }
 
-pub async fn a_failed_run_goes_back_in_line(backend: &dyn Backend) {
+pub(crate) async fn a_failed_run_goes_back_in_line(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let (run, other) = (world.join(1, at(1)).await, world.join(2, at(1)).await);
@@ -186,7 +186,7 @@ pub async fn a_failed_run_goes_back_in_line(backend: &dyn Backend) {
     assert_eq!(world.store.retry(decision.entry).await.unwrap(), 0);
 }
 
-pub async fn a_recheck_sweeps_whoever_is_still_there(backend: &dyn Backend) {
+pub(crate) async fn a_recheck_sweeps_whoever_is_still_there(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let mut runs = Vec::new();
@@ -212,7 +212,7 @@ pub async fn a_recheck_sweeps_whoever_is_still_there(backend: &dyn Backend) {
     assert!(ignored.iter().all(|entry| entry.note.is_some() && entry.state == EntryState::Ignored));
 }
 
-pub async fn tags_hold_until_their_time(backend: &dyn Backend) {
+pub(crate) async fn tags_hold_until_their_time(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     let run = world.join(1, at(1)).await;
@@ -232,7 +232,7 @@ pub async fn tags_hold_until_their_time(backend: &dyn Backend) {
     assert_eq!(world.store.alerts(10).await.unwrap()[0].text, "look");
 }
 
-pub async fn a_run_for_somebody_merged_finds_the_person(backend: &dyn Backend) {
+pub(crate) async fn a_run_for_somebody_merged_finds_the_person(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
     world.join(1, at(1)).await;

@@ -19,40 +19,40 @@ use std::sync::{
 };
 
 /// A moment so many seconds into the test.
-pub fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp(1_700_000_000_000 + seconds * 1000)
 }
 
-pub fn main_session() -> SessionName {
+pub(crate) fn main_session() -> SessionName {
     SessionName::new("main")
 }
 
-pub fn club() -> GroupId {
+pub(crate) fn club() -> GroupId {
     GroupId::parse("120363000000000001@g.us").expect("a group id")
 }
 
 /// The n-th person, by phone.
-pub fn phone(n: u64) -> Phone {
+pub(crate) fn phone(n: u64) -> Phone {
     Phone::from_u64(4_915_000_000_000 + n).expect("a phone")
 }
 
-pub fn lid(n: u64) -> Lid {
+pub(crate) fn lid(n: u64) -> Lid {
     Lid::from_u64(77_000_000_000_000 + n)
 }
 
-pub fn person(n: u64) -> Person {
+pub(crate) fn person(n: u64) -> Person {
     Person::of_phone(phone(n))
 }
 
-pub fn member(n: u64) -> Participant {
+pub(crate) fn member(n: u64) -> Participant {
     Participant::new(person(n))
 }
 
-pub fn admin(n: u64) -> Participant {
+pub(crate) fn admin(n: u64) -> Participant {
     Participant { role: Role::Admin, ..member(n) }
 }
 
-pub fn entry(key: &str, received_at: Timestamp) -> NewEntry {
+pub(crate) fn entry(key: &str, received_at: Timestamp) -> NewEntry {
     NewEntry {
         session: main_session(),
         source: Source::Webhook,
@@ -62,46 +62,46 @@ pub fn entry(key: &str, received_at: Timestamp) -> NewEntry {
     }
 }
 
-pub fn event(at: Timestamp, kind: EventKind) -> Event {
+pub(crate) fn event(at: Timestamp, kind: EventKind) -> Event {
     Event { session: main_session(), at, me: Person::default(), kind }
 }
 
-pub fn joined(n: u64, when: Timestamp) -> Event {
+pub(crate) fn joined(n: u64, when: Timestamp) -> Event {
     let kind = EventKind::Joined { group: club(), people: vec![member(n)], via: Via::Link, by: None };
     event(when, kind)
 }
 
-pub fn left(n: u64, when: Timestamp) -> Event {
+pub(crate) fn left(n: u64, when: Timestamp) -> Event {
     event(when, EventKind::Left { group: club(), people: vec![member(n)], by: None })
 }
 
-pub fn snapshot(people: &[Participant]) -> GroupSnapshot {
+pub(crate) fn snapshot(people: &[Participant]) -> GroupSnapshot {
     let participants = (!people.is_empty()).then(|| people.to_vec());
     GroupSnapshot { subject: Some("The club".into()), participants, ..GroupSnapshot::new(club()) }
 }
 
-pub fn roster(people: &[Participant], when: Timestamp) -> Event {
+pub(crate) fn roster(people: &[Participant], when: Timestamp) -> Event {
     event(when, EventKind::Roster { group: snapshot(people) })
 }
 
-pub fn remove(id: PersonId) -> Call {
+pub(crate) fn remove(id: PersonId) -> Call {
     Call::Remove { group: club(), member: id }
 }
 
-pub fn dm(id: PersonId, text: &str) -> Call {
+pub(crate) fn dm(id: PersonId, text: &str) -> Call {
     Call::Dm { to: id, text: text.into() }
 }
 
-pub fn announce(on: bool) -> Call {
+pub(crate) fn announce(on: bool) -> Call {
     Call::AnnounceOnly { group: club(), on }
 }
 
-pub fn welcome(id: PersonId) -> Call {
+pub(crate) fn welcome(id: PersonId) -> Call {
     Call::Welcome { group: club(), member: id, text: None }
 }
 
 /// A row that waits from then on.
-pub fn row(call: Call, not_before: Timestamp) -> NewRow {
+pub(crate) fn row(call: Call, not_before: Timestamp) -> NewRow {
     NewRow {
         call,
         state: RowState::Waiting,
@@ -116,16 +116,16 @@ pub fn row(call: Call, not_before: Timestamp) -> NewRow {
     }
 }
 
-pub fn after(index: usize, row: NewRow) -> NewRow {
+pub(crate) fn after(index: usize, row: NewRow) -> NewRow {
     NewRow { after: Some(index), ..row }
 }
 
-pub fn settled(state: RowState) -> Settled {
+pub(crate) fn settled(state: RowState) -> Settled {
     Settled { state, not_before: None, note: None }
 }
 
 /// A run decided then, with these rows.
-pub fn record(id: DecisionId, when: Timestamp, rows: Vec<NewRow>) -> RunRecord {
+pub(crate) fn record(id: DecisionId, when: Timestamp, rows: Vec<NewRow>) -> RunRecord {
     RunRecord {
         id,
         state: RunState::Decided,
@@ -142,7 +142,7 @@ pub fn record(id: DecisionId, when: Timestamp, rows: Vec<NewRow>) -> RunRecord {
 }
 
 /// A verdict with a final action.
-pub fn admitted() -> Verdict {
+pub(crate) fn admitted() -> Verdict {
     let asked = Asked {
         action: Action::Admit,
         reason: String::new(),
@@ -154,19 +154,19 @@ pub fn admitted() -> Verdict {
 }
 
 /// A store with what the tests ask of it.
-pub struct World {
-    pub store: Arc<dyn Store>,
+pub(crate) struct World {
+    pub(crate) store: Arc<dyn Store>,
     keys: AtomicU64,
 }
 
 impl World {
-    pub fn open(backend: &dyn Backend) -> Self {
+    pub(crate) fn open(backend: &dyn Backend) -> Self {
         let store = backend.open().expect("the store opens");
         Self { store, keys: AtomicU64::new(u64::from(std::process::id()) << 32) }
     }
 
     /// A crash: nothing is closed in order, then the store is opened again.
-    pub fn reopen(self, backend: &dyn Backend) -> Self {
+    pub(crate) fn reopen(self, backend: &dyn Backend) -> Self {
         let keys = self.keys.load(Ordering::Relaxed);
         drop(self.store);
         let store = backend.open().expect("the store opens again");
@@ -174,7 +174,7 @@ impl World {
     }
 
     /// Appends an entry received then.
-    pub async fn append(&self, received_at: Timestamp) -> EntryId {
+    pub(crate) async fn append(&self, received_at: Timestamp) -> EntryId {
         let key = format!("main\0evt_{}", self.keys.fetch_add(1, Ordering::Relaxed));
         match self.store.append(vec![entry(&key, received_at)]).await.expect("appended")[..] {
             [Appended::New(id)] => id,
@@ -183,86 +183,86 @@ impl World {
     }
 
     /// Tells an event, received at its own time.
-    pub async fn tell(&self, event: Event) -> Applied {
+    pub(crate) async fn tell(&self, event: Event) -> Applied {
         let received = event.at;
         self.tell_at(event, received).await
     }
 
     /// Tells an event, received then.
-    pub async fn tell_at(&self, event: Event, received: Timestamp) -> Applied {
+    pub(crate) async fn tell_at(&self, event: Event, received: Timestamp) -> Applied {
         let id = self.append(received).await;
         self.store.apply(vec![(id, Reading::Events(vec![event]))]).await.expect("applied")
     }
 
     /// The group's first roster, taken at second 0, with our own number 0 as admin.
-    pub async fn adopt(&self, members: &[u64]) {
+    pub(crate) async fn adopt(&self, members: &[u64]) {
         self.store.session_started(&main_session(), person(0), at(-100)).await.expect("started");
         let people: Vec<_> = std::iter::once(admin(0)).chain(members.iter().map(|n| member(*n))).collect();
         self.tell(roster(&people, at(0))).await;
     }
 
     /// Somebody joins then; their run.
-    pub async fn join(&self, n: u64, when: Timestamp) -> DecisionId {
+    pub(crate) async fn join(&self, n: u64, when: Timestamp) -> DecisionId {
         match self.tell(joined(n, when)).await.runs[..] {
             [run] => run,
             ref other => panic!("expected one run, got {other:?}"),
         }
     }
 
-    pub async fn id(&self, n: u64) -> PersonId {
+    pub(crate) async fn id(&self, n: u64) -> PersonId {
         self.store.person(person(n)).await.expect("a look-up").expect("somebody known")
     }
 
-    pub async fn facts(&self, n: u64) -> (GroupFacts, MemberFacts) {
+    pub(crate) async fn facts(&self, n: u64) -> (GroupFacts, MemberFacts) {
         let id = self.id(n).await;
         self.store.memberships(id).await.expect("a look-up").pop().expect("a membership")
     }
 
-    pub async fn size(&self) -> u32 {
+    pub(crate) async fn size(&self) -> u32 {
         self.store.groups().await.expect("a look-up").first().expect("a group").size
     }
 
-    pub async fn commit(&self, record: RunRecord) {
+    pub(crate) async fn commit(&self, record: RunRecord) {
         self.store.commit(vec![record]).await.expect("committed");
     }
 
     /// Somebody joins and is to be removed; the row.
-    pub async fn join_and_remove(&self, n: u64, when: Timestamp) -> OutboxId {
+    pub(crate) async fn join_and_remove(&self, n: u64, when: Timestamp) -> OutboxId {
         let run = self.join(n, when).await;
         let id = self.id(n).await;
         self.commit(record(run, when, vec![row(remove(id), when)])).await;
         self.rows_of(run).await[0].id
     }
 
-    pub async fn rows_of(&self, run: DecisionId) -> Vec<Row> {
+    pub(crate) async fn rows_of(&self, run: DecisionId) -> Vec<Row> {
         self.store.decision(run).await.expect("a look-up").expect("a decision").rows
     }
 
     /// All rows, oldest first.
-    pub async fn rows(&self) -> Vec<Row> {
+    pub(crate) async fn rows(&self) -> Vec<Row> {
         let mut rows = self.store.outbox(Filter::default()).await.expect("a look-up");
         rows.reverse();
         rows
     }
 
-    pub async fn state(&self, id: OutboxId) -> RowState {
+    pub(crate) async fn state(&self, id: OutboxId) -> RowState {
         let found = self.rows().await.into_iter().find(|row| row.id == id);
         found.expect("the row").state
     }
 
-    pub async fn heads(&self, now: Timestamp) -> Vec<Row> {
+    pub(crate) async fn heads(&self, now: Timestamp) -> Vec<Row> {
         self.store.heads(&main_session(), &Class::ALL, now, 10).await.expect("heads")
     }
 
     /// Begins and settles a call then.
-    pub async fn call(&self, id: OutboxId, outcome: RowState, when: Timestamp) {
+    pub(crate) async fn call(&self, id: OutboxId, outcome: RowState, when: Timestamp) {
         let call =
             self.store.begin(&main_session(), vec![id], vec![Class::Remove], when).await.expect("begun");
         assert!(call.is_some(), "the row waits");
         self.store.settle(call, vec![(id, settled(outcome))], when, when).await.expect("settled");
     }
 
-    pub async fn settle(&self, id: OutboxId, outcome: Settled, when: Timestamp) {
+    pub(crate) async fn settle(&self, id: OutboxId, outcome: Settled, when: Timestamp) {
         self.store.settle(None, vec![(id, outcome)], when, when).await.expect("settled");
     }
 }
