@@ -121,7 +121,8 @@ on_sqlite! {
         a_leave_settles_what_was_to_be_removed,
         heads_are_quick_over_a_hundred_thousand_rows;
     model:
-        counts_and_runs_follow_a_naive_model;
+        counts_and_runs_follow_a_naive_model,
+        counts_are_right_in_any_order;
 }
 
 #[tokio::test]
@@ -173,4 +174,30 @@ async fn appends_per_second() {
     tasks.join_all().await;
     let took = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock") - began;
     eprintln!("{:.0} entries/s", f64::from(callers * 1000) / took.as_secs_f64());
+}
+
+/// How many joins a second are applied and committed, a removal each. Run it as the other one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn joins_per_second() {
+    let place = Sqlite::new();
+    let world = world::World::open(&place);
+    world.adopt(&[]).await;
+    let mut readings = Vec::new();
+    for n in 1..=10_000 {
+        let told = world::joined(n, world::at(1));
+        readings.push((world.append(world::at(1)).await, perimeterd::store::Reading::Events(vec![told])));
+    }
+    let began = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock");
+    for batch in readings.chunks(100) {
+        let applied = world.store.apply(batch.to_vec()).await.expect("applied");
+        let inputs = world.store.run_inputs(applied.runs).await.expect("inputs");
+        let records = inputs.iter().map(|input| {
+            let id = input.member.as_ref().expect("a member").id;
+            world::record(input.id, world::at(2), vec![world::row(world::remove(id), world::at(2))])
+        });
+        world.store.commit(records.collect()).await.expect("committed");
+    }
+    let took = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a clock") - began;
+    eprintln!("{:.0} joins/s", 10_000.0 / took.as_secs_f64());
 }

@@ -23,6 +23,8 @@ const BOUND: i64 = 16_384;
 #[derive(Debug)]
 pub(super) struct Checkpointer {
     wake: Option<SyncSender<()>>,
+    // Never sends: its end is the signal.
+    running: Option<SyncSender<()>>,
     too_long: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,12 +33,13 @@ impl Checkpointer {
     /// Starts the thread.
     pub(super) fn start(db: Connection) -> std::io::Result<Self> {
         let (wake, woken) = sync_channel(1);
+        let (running, stop) = sync_channel(0);
         let too_long = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&too_long);
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".into())
-            .spawn(move || work(&db, &woken, &flag))?;
-        Ok(Self { wake: Some(wake), too_long, thread: Some(thread) })
+            .spawn(move || work(&db, &woken, &stop, &flag))?;
+        Ok(Self { wake: Some(wake), running: Some(running), too_long, thread: Some(thread) })
     }
 
     /// Tells that something was committed; `true` if the log has grown beyond its bound.
@@ -52,32 +55,21 @@ impl Checkpointer {
 impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.wake = None;
+        self.running = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn work(db: &Connection, woken: &Receiver<()>, too_long: &AtomicBool) {
+fn work(db: &Connection, woken: &Receiver<()>, stop: &Receiver<()>, too_long: &AtomicBool) {
     while woken.recv().is_ok() {
         // Writes in this pause belong to the checkpoint at its end.
-        let stopped = loop {
-            match woken.recv_timeout(PAUSE) {
-                Ok(()) => break wait_out(woken),
-                Err(RecvTimeoutError::Timeout) => break false,
-                Err(RecvTimeoutError::Disconnected) => break true,
-            }
-        };
+        let stopped = stop.recv_timeout(PAUSE) == Err(RecvTimeoutError::Disconnected);
         let frames = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
         too_long.store(frames.is_ok_and(|frames| frames > BOUND), Ordering::Relaxed);
         if stopped {
             return;
         }
     }
-}
-
-/// Waits the pause out, whatever is written meanwhile; `true` if the writer is gone.
-fn wait_out(woken: &Receiver<()>) -> bool {
-    std::thread::sleep(PAUSE);
-    matches!(woken.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected))
 }

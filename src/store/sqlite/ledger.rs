@@ -50,8 +50,9 @@ pub(super) fn since(
     session: &SessionName,
     since: Timestamp,
 ) -> Result<Vec<LedgerEntry>, StoreError> {
-    let sql = "SELECT call_id, class, started_at, ended_at FROM ledger
-               WHERE (ended_at >= ?2 OR ended_at IS NULL) AND session = ?1 ORDER BY id";
+    let sql = "SELECT call_id, class, started_at, ended_at FROM ledger WHERE session = ?1 AND id IN (
+                   SELECT id FROM ledger WHERE ended_at >= ?2
+                   UNION ALL SELECT id FROM ledger WHERE ended_at IS NULL) ORDER BY id";
     let mut select = db.prepare_cached(sql)?;
     let read = |row: &Row<'_>| {
         Ok(LedgerEntry {

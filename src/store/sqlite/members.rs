@@ -193,10 +193,11 @@ pub(super) fn facts(db: &Connection, at: At, now: Timestamp) -> Result<Option<Me
                FROM people p LEFT JOIN members m ON m.person_id = p.id AND m.group_id = ?1 WHERE p.id = ?2";
     let read = |row: &Row<'_>| {
         let person = row.person("phone", "lid")?;
+        let told: Option<String> = row.get("jid")?;
         Ok(MemberFacts {
             id: at.person,
             person,
-            jid: row.get::<_, Option<String>>("jid")?.unwrap_or_else(|| person.jid()),
+            jid: told.filter(|jid| !jid.is_empty()).unwrap_or_else(|| person.jid()),
             name: row.get("name")?,
             role: row.word("role")?,
             present: row.get("present")?,

@@ -177,7 +177,8 @@ fn twin(
         call if call.class() == Class::Settings => {
             let sql =
                 "SELECT id FROM outbox WHERE group_id = ? AND kind = ? AND call = ? AND class = 'settings'
-                       AND state = 'waiting' ORDER BY id DESC LIMIT 1";
+                       AND state IN ('waiting', 'sending', 'unknown') AND +state = 'waiting'
+                       ORDER BY id DESC LIMIT 1";
             let found = db
                 .prepare_cached(sql)?
                 .query_row(params![group, call.name(), to_json(call)?], |row| row.get(0))

@@ -9,7 +9,7 @@ use super::{
     outbox, people,
 };
 use crate::{
-    directory::Listed,
+    directory::{Listed, Presence},
     event::{Event, GroupSnapshot, Hook, Participant, Via},
     ids::PersonId,
     store::StoreError,
@@ -21,8 +21,9 @@ impl Step<'_> {
     pub(super) fn roster(&mut self, event: &Event, told: &GroupSnapshot) -> Outcome {
         let group = groups::resolve(self.db, &told.id)?;
         groups::update(self.db, group.id, told)?;
-        if groups::presence(self.db, group.id, &event.session)?.is_none() {
-            let inside = crate::directory::Presence { inside: true, since: event.at, announced: false };
+        let known = groups::presence(self.db, group.id, &event.session)?;
+        if known.is_none_or(|known| !known.inside && event.at > known.since) {
+            let inside = Presence { inside: true, since: event.at, announced: false };
             groups::set_presence(self.db, group.id, &event.session, inside)?;
         }
         let Some(people) = told.participants.as_ref().filter(|people| !people.is_empty()) else {

@@ -96,3 +96,33 @@ async fn remove_now(world: &World, who: u64, now: Timestamp) -> usize {
     world.store.settle(None, vec![(row, settled(RowState::Done))], now, now).await.unwrap();
     0
 }
+
+/// People come and go; everything is told twice and in any order. Whoever came last is in, whoever went last is out.
+pub(crate) async fn counts_are_right_in_any_order(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    for seed in 1..=12_u64 {
+        let mut dice = Dice(seed.wrapping_mul(0xD129_8EB4_1F64_C53F));
+        let (base, start) = (seed * 1000, i64::try_from(seed).unwrap() * 1_000_000);
+        let mut told = Vec::new();
+        let mut expected = 0;
+        for who in base..base + 5 {
+            let mut moment = start;
+            let changes = dice.roll(6);
+            for change in 0..changes {
+                moment += 1 + i64::try_from(dice.roll(90)).unwrap();
+                let event = if change % 2 == 0 { joined(&[who], at(moment)) } else { left(who, at(moment)) };
+                told.extend([event.clone(), event]);
+            }
+            expected += u32::try_from(changes % 2).unwrap();
+        }
+        for last in (1..told.len()).rev() {
+            told.swap(last, usize::try_from(dice.roll(last as u64 + 1)).unwrap());
+        }
+        let before = world.size().await;
+        for event in told {
+            world.tell_at(event, at(start + 900)).await;
+        }
+        assert_eq!(world.size().await - before, expected, "seed {seed}");
+    }
+}
