@@ -499,7 +499,8 @@ pub trait Store: Send + Sync + 'static {
     async fn unread(&self, after: EntryId, limit: u32) -> Result<Vec<Entry>, StoreError>;
 
     /// Brings the directory up to date with these entries, in the order given, in one transaction, and marks them.
-    /// An entry that is no longer `new` is skipped. The rules (P2, P3, P7) are those of [`crate::directory`].
+    /// An entry that is no longer `new` is skipped; one of whose events none led to anything is `ignored` with a note.
+    /// The rules (P2, P3, P7) are those of [`crate::directory`].
     async fn apply(&self, readings: Vec<(EntryId, Reading)>) -> Result<Applied, StoreError>;
 
     /// Runs that are pending, oldest first: what a restart takes up.
@@ -508,7 +509,8 @@ pub trait Store: Send + Sync + 'static {
     /// What these runs need, with the directory as it is now. Missing runs are left out.
     async fn run_inputs(&self, ids: Vec<DecisionId>) -> Result<Vec<RunInput>, StoreError>;
 
-    /// Commits finished runs, each whole; a run that is no longer pending is skipped (its record is dropped).
+    /// Commits finished runs, all of them or (on an error) none; a run that is no longer pending is skipped (its record
+    /// is dropped).
     /// A removal of somebody who already has a live removal row in that group is not written again; rows that wait
     /// for it are recorded as cancelled. A settings call equal to a waiting one of the group is not written again.
     /// Welcome rows of a group and text share the due time of the first one that still waits.
@@ -573,7 +575,8 @@ pub trait Store: Send + Sync + 'static {
     /// Removals in `unknown` whose time to be looked at has come.
     async fn unknown_removals(&self, session: &SessionName, now: Timestamp) -> Result<Vec<Row>, StoreError>;
 
-    /// When the next waiting or to-be-verified row of the session is due, if none is now.
+    /// When time will next let a row of the session go, or a removal of unknown outcome is to be looked at. Rows that
+    /// [`Store::heads`] already gives are not counted; a moment in the past means: ask again now.
     async fn next_due(&self, session: &SessionName, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// Begins a call: the rows are `sending`, an attempt is counted, the ledger holds one entry per class, all in one
@@ -624,7 +627,7 @@ pub trait Store: Send + Sync + 'static {
     /// One entry.
     async fn entry(&self, id: EntryId) -> Result<Option<Entry>, StoreError>;
 
-    /// The entry that came in under that gateway event id, for any session.
+    /// The entry that came in under that gateway event id, for any session: its key is session, a zero byte and the id.
     async fn entry_by_event_id(&self, event_id: &str) -> Result<Option<EntryId>, StoreError>;
 
     /// Decisions, with their rows.

@@ -157,6 +157,7 @@ CREATE INDEX outbox_removal ON outbox (group_id, person_id)
 CREATE INDEX outbox_welcome ON outbox (group_id, id) WHERE kind = 'welcome' AND state = 'waiting';
 CREATE INDEX outbox_settings ON outbox (group_id, kind) WHERE class = 'settings' AND state IN ('waiting', 'sending', 'unknown');
 CREATE INDEX outbox_unknown ON outbox (session, not_before) WHERE kind = 'remove' AND state = 'unknown';
+CREATE INDEX outbox_settled ON outbox (settled_at) WHERE settled_at IS NOT NULL;
 CREATE INDEX outbox_sending ON outbox (id) WHERE state = 'sending';
 CREATE INDEX outbox_decision ON outbox (decision_id);
 CREATE INDEX outbox_person ON outbox (person_id) WHERE person_id IS NOT NULL;

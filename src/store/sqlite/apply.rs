@@ -75,7 +75,9 @@ impl Step<'_> {
     }
 
     fn event(&mut self, event: &Event) -> Outcome {
-        groups::note_me(self.db, &event.session, event.me)?;
+        if !event.me.is_nobody() {
+            groups::note_me(self.db, &event.session, event.me)?;
+        }
         match &event.kind {
             EventKind::Joined { group, people, via, by } => self.joined(event, group, people, (*via, *by)),
             EventKind::Left { group, people, by } => self.left(event, group, people, *by),

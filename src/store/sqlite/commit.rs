@@ -8,10 +8,12 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    facts::GroupFacts,
     ids::{DecisionId, EntryId, PersonId, SessionName},
     store::{Effect, RunInput, RunRecord, StoreError},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::HashMap;
 
 /// Runs to be made, oldest first.
 pub(super) fn pending(db: &Connection) -> Result<Vec<DecisionId>, StoreError> {
@@ -27,13 +29,20 @@ pub(super) fn inputs(
     now: Timestamp,
 ) -> Result<Vec<RunInput>, StoreError> {
     let mut found = Vec::with_capacity(ids.len());
+    let mut groups = HashMap::new();
     for id in ids {
-        found.extend(input(db, *id, now)?);
+        found.extend(input(db, *id, now, &mut groups)?);
     }
     Ok(found)
 }
 
-fn input(db: &Connection, id: DecisionId, now: Timestamp) -> Result<Option<RunInput>, StoreError> {
+/// One run's input. `seen` keeps the groups of a batch: its runs are mostly about one.
+fn input(
+    db: &Connection,
+    id: DecisionId,
+    now: Timestamp,
+    seen: &mut HashMap<i64, GroupFacts>,
+) -> Result<Option<RunInput>, StoreError> {
     let sql = "SELECT entry_id, hook, session, group_id, person_id, received_at, round, state FROM decisions
                WHERE id = ?";
     let mut select = db.prepare_cached(sql)?;
@@ -45,6 +54,10 @@ fn input(db: &Connection, id: DecisionId, now: Timestamp) -> Result<Option<RunIn
         Some(person) => members::facts(db, At { group, person }, now)?,
         None => None,
     };
+    let facts = match seen.get(&group) {
+        Some(facts) => facts.clone(),
+        None => seen.entry(group).or_insert(groups::facts(db, group)?).clone(),
+    };
     Ok(Some(RunInput {
         id,
         entry: EntryId(row.get("entry_id")?),
@@ -54,7 +67,7 @@ fn input(db: &Connection, id: DecisionId, now: Timestamp) -> Result<Option<RunIn
         round: row.count("round")?,
         state: row.word("state")?,
         member,
-        group: groups::facts(db, group)?,
+        group: facts,
     }))
 }
 

@@ -9,17 +9,21 @@ const LEDGER: Duration = Duration::from_secs(40 * 24 * 3600);
 /// Rows deleted in one commit.
 pub(super) const STEP: u32 = 2000;
 
-/// The deletions, in the order in which one makes the next possible. `?1` is the moment, `?2` the step.
+/// The deletions, in the order in which one makes the next possible. `?1` is the moment, `?2` the step. Where no index
+/// leads to what is old, only the oldest rows are looked at, never the whole table.
 const DELETIONS: &[&str] = &[
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE settled_at < ?1
          AND state NOT IN ('waiting', 'held', 'sending') AND NOT (kind = 'remove' AND state = 'unknown') LIMIT ?2)",
-    "DELETE FROM decisions WHERE id IN (SELECT id FROM decisions WHERE decided_at < ?1 AND state = 'decided'
-         AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.decision_id = decisions.id)
-         AND NOT EXISTS (SELECT 1 FROM lockdowns l WHERE l.decision_id = decisions.id)
-         AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.kind = 'recheck' AND t.decision_id = decisions.id) LIMIT ?2)",
-    "DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE received_at < ?1 AND state <> 'new'
+    "DELETE FROM decisions WHERE id IN (SELECT id FROM (SELECT * FROM decisions ORDER BY id LIMIT 10 * ?2) AS d
+         WHERE decided_at < ?1 AND state = 'decided'
+         AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.decision_id = d.id)
+         AND NOT EXISTS (SELECT 1 FROM lockdowns l WHERE l.decision_id = d.id)
+         AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.kind = 'recheck' AND t.decision_id = d.id) LIMIT ?2)",
+    "DELETE FROM entries WHERE id IN (SELECT id FROM (
+             SELECT id, received_at, state FROM entries ORDER BY id LIMIT 10 * ?2) AS e
+         WHERE received_at < ?1 AND state <> 'new'
          AND id < (SELECT max(id) FROM entries)
-         AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.entry_id = entries.id) LIMIT ?2)",
+         AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.entry_id = e.id) LIMIT ?2)",
     "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE at < ?1 LIMIT ?2)",
     "DELETE FROM arrivals WHERE rowid IN (SELECT rowid FROM arrivals WHERE at < ?1 LIMIT ?2)",
     "DELETE FROM tags WHERE (person_id, name) IN (SELECT person_id, name FROM tags WHERE until < ?1 LIMIT ?2)",

@@ -193,3 +193,81 @@ fn answer_all(requests: impl Iterator<Item = Box<dyn Request>>, commit: Result<(
 fn statement(db: &Connection, sql: &str) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?.execute([]).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Answer = oneshot::Receiver<Result<usize, StoreError>>;
+
+    fn request(batch: &mut Vec<Box<dyn Request>>, sql: &'static str) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        let work = move |db: &Connection| {
+            db.execute("INSERT INTO t VALUES ('first half of ' || ?)", [sql])?;
+            Ok(db.execute(sql, [])?)
+        };
+        batch.push(Box::new(Work { work: Some(work), result: None, reply, single_statement: false }));
+        answer
+    }
+
+    fn database() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE t (text TEXT NOT NULL)").unwrap();
+        db
+    }
+
+    fn stored(db: &Connection) -> i64 {
+        db.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_failing_request_takes_back_its_own_changes_only() {
+        let db = database();
+        let mut batch = Vec::new();
+        let mut before = request(&mut batch, "INSERT INTO t VALUES ('a')");
+        let mut wrong = request(&mut batch, "INSERT INTO t VALUES (NULL)");
+        let mut behind = request(&mut batch, "INSERT INTO t VALUES ('b')");
+        commit(&db, &mut batch);
+        assert!(before.try_recv().unwrap().is_ok() && behind.try_recv().unwrap().is_ok());
+        assert!(matches!(wrong.try_recv().unwrap(), Err(StoreError::Broken(_))));
+        assert_eq!(stored(&db), 4);
+    }
+
+    #[test]
+    fn a_full_disk_loses_nothing_that_was_answered() {
+        let db = database();
+        db.execute_batch("PRAGMA max_page_count = 20").unwrap();
+        let mut batch = Vec::new();
+        let mut small = request(&mut batch, "INSERT INTO t VALUES ('a')");
+        let mut large = request(&mut batch, "INSERT INTO t VALUES (hex(zeroblob(1000000)))");
+        let mut behind = request(&mut batch, "INSERT INTO t VALUES ('b')");
+        commit(&db, &mut batch);
+        assert!(matches!(large.try_recv().unwrap(), Err(StoreError::Unavailable(_))));
+        let answered = [small.try_recv().unwrap(), behind.try_recv().unwrap()];
+        let durable = 2 * answered.iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!(stored(&db), i64::try_from(durable).unwrap(), "{answered:?}");
+        assert!(answered[1].is_ok(), "the next request finds room again");
+    }
+
+    #[test]
+    fn a_commit_that_fails_fails_every_request_of_it() {
+        let db = database();
+        db.execute_batch(
+            "PRAGMA foreign_keys = ON; CREATE TABLE parent (id INTEGER PRIMARY KEY);
+             CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
+        )
+        .unwrap();
+        let mut batch = Vec::new();
+        let mut fine = request(&mut batch, "INSERT INTO t VALUES ('a')");
+        let mut orphan = request(&mut batch, "INSERT INTO child VALUES (7)");
+        commit(&db, &mut batch);
+        for answer in [fine.try_recv().unwrap(), orphan.try_recv().unwrap()] {
+            assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+        }
+        assert_eq!(stored(&db), 0);
+        let mut batch = Vec::new();
+        let mut next = request(&mut batch, "INSERT INTO t VALUES ('b')");
+        commit(&db, &mut batch);
+        assert!(next.try_recv().unwrap().is_ok(), "the writer goes on");
+    }
+}
