@@ -95,7 +95,10 @@ on_sqlite! {
         a_pair_makes_two_people_one,
         our_own_people_are_never_judged,
         the_role_of_a_session_follows_its_person,
-        messages_are_counted;
+        messages_are_counted,
+        a_join_heard_by_two_sessions_makes_one_run,
+        a_join_told_by_phone_and_by_lid_makes_one_decision,
+        a_session_is_new_again_with_another_number;
     runs:
         a_run_is_committed_once,
         a_removal_is_written_once_and_its_dependents_are_cancelled,

@@ -222,8 +222,14 @@ pub(super) fn session_started(
          SET first_started_at = coalesce(first_started_at, excluded.first_started_at)",
     )?
     .execute(params![name.as_str(), now.0])?;
-    note_me(db, name, me)?;
     let mut select = db.prepare_cached(&format!("{SESSION} WHERE s.name = ?"))?;
+    let (_, known) = select.query_row([name.as_str()], read_session)?;
+    if known.me.phone.is_some() && me.phone.is_some() && known.me.phone != me.phone {
+        // Paired with another number: to WhatsApp it is new.
+        db.prepare_cached("UPDATE sessions SET first_started_at = ?2 WHERE name = ?1")?
+            .execute(params![name.as_str(), now.0])?;
+    }
+    note_me(db, name, me)?;
     Ok(select.query_row([name.as_str()], read_session)?.1)
 }
 
@@ -232,4 +238,17 @@ pub(super) fn own_sessions(db: &Connection) -> Result<Vec<OwnSession>, StoreErro
     let mut select = db.prepare_cached(&format!("{SESSION} ORDER BY s.name"))?;
     let found = select.query_map([], read_session)?.map(|row| row.map(|(_, session)| session));
     Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Joins and departures since then.
+pub(super) fn arrivals(
+    db: &Connection,
+    since: Timestamp,
+) -> Result<Vec<(GroupId, Timestamp, bool)>, StoreError> {
+    let sql = "SELECT g.jid, a.at, a.joined FROM arrivals a JOIN groups g ON g.id = a.group_id
+               WHERE a.at >= ? ORDER BY a.at";
+    let mut select = db.prepare_cached(sql)?;
+    let read = |row: &Row<'_>| Ok((row.group("jid")?, row.time("at")?, row.get("joined")?));
+    let found = select.query_map([since.0], read)?.collect::<Result<_, _>>()?;
+    Ok(found)
 }

@@ -29,6 +29,7 @@ mod open;
 mod outbox;
 mod people;
 mod prune;
+mod pushed;
 mod readers;
 mod roster;
 mod timers;
@@ -124,7 +125,7 @@ impl Store for SqliteStore {
     }
 
     async fn arrivals_since(&self, since: Timestamp) -> Result<Vec<(GroupId, Timestamp, bool)>, StoreError> {
-        self.readers.read(move |db| alerts::arrivals(db, since)).await
+        self.readers.read(move |db| groups::arrivals(db, since)).await
     }
 
     async fn learn(&self, pairs: Vec<(Phone, Lid)>) -> Result<(), StoreError> {
@@ -232,15 +233,15 @@ impl Store for SqliteStore {
     }
 
     async fn push_subscription(&self, pushed: Pushed) -> Result<(), StoreError> {
-        self.writer.run(move |db| alerts::push(db, &pushed)).await
+        self.writer.run(move |db| pushed::keep(db, &pushed)).await
     }
 
     async fn drop_pushed(&self, phone: Phone) -> Result<(), StoreError> {
-        self.writer.run(move |db| alerts::drop_pushed(db, phone)).await
+        self.writer.run(move |db| pushed::forget(db, phone)).await
     }
 
     async fn pushed(&self) -> Result<Vec<Pushed>, StoreError> {
-        self.readers.read(alerts::pushed).await
+        self.readers.read(pushed::all).await
     }
 
     async fn entries(&self, filter: Filter) -> Result<Vec<Entry>, StoreError> {

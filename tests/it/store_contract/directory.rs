@@ -266,3 +266,44 @@ pub(crate) async fn messages_are_counted(backend: &dyn Backend) {
     assert_eq!((facts.messages, facts.last_message_at), (2, Some(at(20))));
     assert_eq!(facts.wrote_to_us_at, Some(at(30)));
 }
+
+pub(crate) async fn a_join_heard_by_two_sessions_makes_one_run(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    world.join(1, at(100)).await;
+    let heard = Event { session: SessionName::new("second"), ..joined(1, at(101)) };
+    assert!(world.tell(heard).await.runs.is_empty());
+    let sessions = world.store.groups().await.unwrap().remove(0).sessions;
+    assert_eq!(sessions, [main_session(), SessionName::new("second")]);
+}
+
+pub(crate) async fn a_join_told_by_phone_and_by_lid_makes_one_decision(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    let by_phone = world.join(1, at(100)).await;
+    let told = |person| EventKind::Joined {
+        group: club(),
+        people: vec![Participant::new(person)],
+        via: Via::Unknown,
+        by: None,
+    };
+    world.tell(event(at(100), told(Person::of_lid(lid(1))))).await;
+    assert_eq!(world.store.pending_runs().await.unwrap().len(), 2, "nobody knows that they are one");
+    let both = Person { phone: Some(phone(1)), lid: Some(lid(1)) };
+    assert!(world.tell(event(at(100), told(both))).await.runs.is_empty());
+    assert_eq!(world.store.pending_runs().await.unwrap(), [by_phone]);
+    assert_eq!(world.size().await, 2);
+}
+
+pub(crate) async fn a_session_is_new_again_with_another_number(backend: &dyn Backend) {
+    let world = World::open(backend);
+    let start = async |n, when| {
+        let me = if n == 0 { Person::default() } else { person(n) };
+        world.store.session_started(&main_session(), me, at(when)).await.unwrap()
+    };
+    assert_eq!(start(0, 10).await.first_started_at, at(10));
+    assert_eq!(start(1, 20).await.first_started_at, at(10));
+    let again = start(0, 30).await;
+    assert_eq!((again.first_started_at, again.me), (at(10), person(1)));
+    assert_eq!(start(2, 40).await.first_started_at, at(40));
+}
