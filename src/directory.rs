@@ -109,7 +109,9 @@ impl Membership {
 
     /// What a leave told for the moment `at` is.
     pub fn told_leave(&self, at: Timestamp) -> Leaving {
-        if self.seen_at.or(self.joined_at).is_some_and(|seen| before(at, seen)) {
+        // A leave that our removal led to counts even where a roster, timed by our clock, seems to have seen them later.
+        let since = if self.removal_open { self.joined_at } else { self.seen_at.or(self.joined_at) };
+        if since.is_some_and(|seen| before(at, seen)) {
             Leaving::Stale
         } else if self.present {
             Leaving::Left
@@ -214,6 +216,7 @@ mod tests {
 
     #[test]
     fn leaves_are_ruled_as_the_table_says() {
+        let confirmed = Membership { seen_at: Some(at(4900)), ..removed(0, 5000) };
         let cases = [
             ("never seen", Membership::default(), 0, Leaving::Repeat),
             ("in", present(0), 5000, Leaving::Left),
@@ -221,6 +224,7 @@ mod tests {
             ("older than the join", present(5000), 4000, Leaving::Stale),
             ("out already", left(0, 5000), 6000, Leaving::Repeat),
             ("our removal", removed(0, 5000), 6000, Leaving::Closes),
+            ("our removal, told by a clock behind ours", confirmed, 3000, Leaving::Closes),
         ];
         for (what, known, told, ruling) in cases {
             assert_eq!(known.told_leave(at(told)), ruling, "{what}");

@@ -590,7 +590,9 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<CallId>, StoreError>;
 
     /// Ends a call and settles its rows, in one commit. A removal `done` marks the person as removed by us; rows
-    /// that wait for a row which is now cancelled, refused, dead or expired are cancelled with it.
+    /// that wait for a row which is now cancelled, refused, dead or expired are cancelled with it. Rows that wait for a
+    /// message of unknown outcome may go: only the order mattered. A row that has reached a final state meanwhile (a
+    /// leave was told) stays as it is, and a message of unknown outcome never waits again.
     async fn settle(
         &self,
         call: Option<CallId>,
