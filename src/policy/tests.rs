@@ -1,0 +1,465 @@
+//! What the engine promises, each told by a script that would break it.
+
+use super::{samples, *};
+use crate::{
+    action::Action,
+    clock::Timestamp,
+    facts::{Answer, ListHit, Lookup, Status, Subscription},
+    ids::Person,
+};
+use std::fs;
+
+/// A policies folder of a test.
+struct Folder {
+    dir: tempfile::TempDir,
+}
+
+impl Folder {
+    fn with(files: &[(&str, &str)]) -> Self {
+        let folder = Self { dir: tempfile::tempdir().unwrap() };
+        for (file, text) in files {
+            folder.write(file, text);
+        }
+        folder
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        let path = self.dir.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn spec(&self, policies: &[&str]) -> LoadSpec {
+        let chain =
+            ChainSpec { block: "club".into(), links: chain(policies), params: serde_json::Map::new() };
+        LoadSpec { dir: self.dir.path().into(), chains: vec![chain], limits: ScriptLimits::default() }
+    }
+}
+
+fn chain(policies: &[&str]) -> Vec<ChainLink> {
+    policies.iter().map(|policy| ChainLink { policy: (*policy).into(), observe: false }).collect()
+}
+
+/// A chain of one policy `p` with that text, loaded.
+fn one(text: &str) -> Result<PolicySet, LoadError> {
+    load(&Folder::with(&[("p.rhai", text)]).spec(&["p"]))
+}
+
+/// The same for the body of an `on_join`.
+fn body(text: &str) -> Result<PolicySet, LoadError> {
+    one(&format!("fn on_join(member, group) {{\n{text}\n}}"))
+}
+
+/// The only problem.
+fn problem(loaded: Result<PolicySet, LoadError>) -> PolicyError {
+    let problems = loaded.expect_err("must be refused").problems;
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    problems.into_iter().next().unwrap()
+}
+
+fn facts() -> Facts {
+    Facts {
+        hook: Hook::OnJoin,
+        now: samples::NOW,
+        member: Some(samples::ordinary_member()),
+        group: samples::ordinary_group(),
+        time_zone: "Europe/Berlin".into(),
+        language: None,
+        answers: Vec::new(),
+    }
+}
+
+fn known<T>(value: T) -> Lookup<T> {
+    Lookup::Known { value, as_of: samples::NOW, source: "test".into(), stale: false }
+}
+
+fn decide(set: &PolicySet, links: &[ChainLink], facts: &Facts) -> Verdict {
+    match set.evaluate(links, facts) {
+        Outcome::Decided(verdict) => verdict,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn names(verdict: &Verdict) -> Vec<&'static str> {
+    verdict.asked.iter().map(|asked| asked.action.name()).collect()
+}
+
+/// What a body writes with `log`, run on the ordinary person.
+fn logged(text: &str) -> String {
+    let set = body(text).unwrap_or_else(|error| panic!("{error}"));
+    let verdict = decide(&set, &chain(&["p"]), &facts());
+    let line = |asked: &crate::action::Asked| match &asked.action {
+        Action::Log { text } => text.clone(),
+        other => other.name().to_owned(),
+    };
+    verdict.asked.iter().map(line).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn an_endless_loop_is_stopped_and_told_with_its_line() {
+    for (text, line) in [("let n = 0;\nloop { n += 1; }", 3), ("loop { }", 1)] {
+        let problem = problem(body(text));
+        assert_eq!((problem.kind, problem.line), (ErrorKind::Limit, line), "{problem}");
+    }
+}
+
+#[test]
+fn a_missing_fact_cannot_be_caught() {
+    let text = "try { let s = member.subscription; } catch { member.admit(\"never\"); }";
+    let set = body(text).unwrap();
+    match set.evaluate(&chain(&["p"]), &facts()) {
+        Outcome::Needs(needs) => assert_eq!(needs, [Need::Subscription]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_would_escape_the_limits_does_not_exist() {
+    for text in [
+        "let f = |x| x;",
+        "eval(\"1\");",
+        "let f = Fn(\"on_join\");",
+        "[1].map(\"f\");",
+        "[1, 2].sort();",
+        "sleep(1);",
+        "let t = timestamp();",
+        "import \"x\" as x;",
+        "let f = on_join;",
+        "#{a: 1}.filter(\"f\");",
+        "print(\"x\");",
+        "exit();",
+    ] {
+        assert!(body(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn growing_without_end_is_stopped() {
+    for text in [
+        "let s = \"x\"; loop { s += s; }",
+        "let a = [1]; loop { a += a; }",
+        "let a = [1]; loop { a.push(a); }",
+        "let m = #{}; let n = 0; loop { n += 1; m.set(`k${n}`, m); }",
+        "let a = [0]; loop { a[0] = a; }",
+        "let s = \"x\"; loop { s.pad(1000000000, \"x\"); }",
+    ] {
+        let problem = problem(body(text));
+        assert_eq!(problem.kind, ErrorKind::Limit, "{text}: {problem}");
+    }
+}
+
+#[test]
+fn deep_recursion_is_an_error_and_no_abort() {
+    let text =
+        "fn deep(n) { (1+(1+(1+(1+(1+(1+(1+(1+deep(n+1))))))))) }\nfn on_join(member, group) { deep(0); }";
+    assert_eq!(problem(one(text)).kind, ErrorKind::Limit);
+}
+
+#[test]
+fn a_run_past_its_deadline_ends_as_overload() {
+    let folder = Folder::with(&[(
+        "p.rhai",
+        "fn on_join(member, group) { if group.size == 120 && group.subject == \"now\" { loop { } } }",
+    )]);
+    let mut spec = folder.spec(&["p"]);
+    spec.limits.operations = u64::MAX / 2;
+    spec.limits.deadline = std::time::Duration::from_millis(20);
+    let set = load(&spec).unwrap();
+    let mut facts = facts();
+    facts.group.subject = "now".into();
+    match set.evaluate(&chain(&["p"]), &facts) {
+        Outcome::Failed(problem) => assert_eq!(problem.kind, ErrorKind::Overload),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn facts_are_asked_for_one_after_the_other_and_become_evidence() {
+    let set =
+        body("if !member.is_blacklisted && member.subscription.active { member.admit(\"pays\"); }").unwrap();
+    let mut facts = facts();
+    let hidden = Person { phone: None, ..facts.member.as_ref().unwrap().person };
+    facts.member.as_mut().unwrap().person = hidden;
+    let phone = samples::ordinary_member().person.phone.unwrap();
+    let subscription = Subscription { status: Status::Active, plan: None, expires_at: None };
+    let answers = [
+        (Need::Blacklist, Answer::Blacklist(known(None))),
+        (Need::Phone, Answer::Phone(known(phone))),
+        (Need::Subscription, Answer::Subscription(known(subscription))),
+    ];
+    for (need, answer) in answers {
+        match set.evaluate(&chain(&["p"]), &facts) {
+            Outcome::Needs(needs) => assert_eq!(needs, [need.clone()]),
+            other => panic!("{other:?}"),
+        }
+        facts.answers.push((need, answer));
+    }
+    let verdict = decide(&set, &chain(&["p"]), &facts);
+    assert_eq!(names(&verdict), ["admit"]);
+    let read: Vec<&str> = verdict.evidence.iter().map(|e| e.fact.as_str()).collect();
+    assert_eq!(read, ["member.blacklist", "member.phone", "member.subscription"]);
+    assert_eq!(verdict.evidence[2].value["active"], true);
+    assert!(!verdict.look_again);
+}
+
+#[test]
+fn an_unknown_fact_without_a_final_action_is_looked_at_again() {
+    let set = body("if member.subscription.known { member.remove(\"x\"); }").unwrap();
+    let mut facts = facts();
+    facts.answers.push((Need::Subscription, Answer::Subscription(Lookup::Unknown { why: "down".into() })));
+    let verdict = decide(&set, &chain(&["p"]), &facts);
+    assert!(verdict.look_again && verdict.asked.is_empty());
+    assert!(verdict.evidence.iter().any(|e| e.fact == "member.subscription" && e.unknown));
+}
+
+#[test]
+fn a_final_action_ends_the_chain_after_its_hook() {
+    let folder = Folder::with(&[
+        ("a.rhai", "fn on_join(member, group) { member.admit(\"vip\"); member.tag(\"seen\"); }"),
+        ("b.rhai", "fn on_join(member, group) { group.welcome(member); }"),
+    ]);
+    let set = load(&folder.spec(&["a", "b"])).unwrap();
+    let verdict = decide(&set, &chain(&["a", "b"]), &facts());
+    assert_eq!(names(&verdict), ["admit", "tag"]);
+    assert_eq!((verdict.asked[0].policy.as_str(), verdict.asked[0].line), ("a", 1));
+    let mut observed = chain(&["a", "b"]);
+    observed[0].observe = true;
+    let verdict = decide(&set, &observed, &facts());
+    assert_eq!(names(&verdict), ["admit", "tag", "welcome"]);
+    assert_eq!(verdict.asked.iter().map(|a| a.observe).collect::<Vec<_>>(), [true, true, false]);
+    assert!(verdict.final_action().is_none());
+}
+
+#[test]
+fn two_different_finals_in_one_hook_are_an_error_that_no_catch_undoes() {
+    let error = problem(body("member.remove(\"a\");\ntry { member.admit(\"b\"); } catch { }"));
+    assert_eq!(error.line, 3, "{error}");
+    let set = body("member.remove(\"first\"); member.remove(\"second\");").unwrap();
+    let verdict = decide(&set, &chain(&["p"]), &facts());
+    assert_eq!(verdict.asked.len(), 1);
+    assert_eq!(verdict.asked[0].reason, "first");
+}
+
+#[test]
+fn a_misspelt_word_is_found_in_a_branch_that_never_runs() {
+    for (text, suggestion) in [
+        ("if group.size > 1000000 { member.remvoe(\"x\"); }", "`remove`"),
+        ("if group.size > 1000000 { log(member.contry); }", "`country`"),
+        ("if group.size > 1000000 { alrt(\"x\"); }", "`alert`"),
+        ("if group.size > 1000000 { let s = member.subscription; if s.actve { } }", "`active`"),
+        ("if group.size > 1000000 { member.lockdown(\"1m\", \"x\"); }", "`group` has"),
+        ("if group.size > 1000000 { member.hold(\"x\"); }", "not available in this version"),
+        ("if group.size > 1000000 { member.remove(); }", "member.remove(\"reason\")"),
+        ("if group.size > 1000000 { log(gruop.subject); }", "`group`"),
+        ("if group.size > 1000000 { let t = template(\"helo\", #{}); }", "no template `helo`"),
+        ("if group.size > 1000000 { member.remove; }", "member.remove(\"reason\")"),
+    ] {
+        eprintln!("{text}");
+        let problem = problem(body(text));
+        assert!(problem.message.contains(suggestion), "{text}: {problem}");
+        assert_eq!((problem.line, problem.kind), (2, ErrorKind::Word), "{text}: {problem}");
+        assert!(problem.column > 1, "{text}: {problem}");
+    }
+}
+
+#[test]
+fn a_hook_must_be_named_and_written_as_it_is_called() {
+    for (text, hint) in [
+        ("fn on_jion(member, group) { }", "did you mean `on_join`?"),
+        ("fn on_join(member) { }", "(member, group)"),
+        ("fn on_message(member, group, message) { }", "not available in this version"),
+        ("let x = 1;", "only functions"),
+    ] {
+        let problem = problem(one(text));
+        assert!(problem.message.contains(hint), "{problem}");
+    }
+}
+
+#[test]
+fn a_wrong_argument_is_an_error_with_the_right_way() {
+    for (text, hint) in [
+        ("member.remove(3);", "it is written member.remove(\"reason\")"),
+        ("member.remove(\" \");", "not empty"),
+        ("group.lockdown(\"soon\", \"x\");", "not a duration"),
+        ("group.say(\"x\", #{ mention: [] });", "`mentions`"),
+        ("group.welcome(\"x\");", "group.welcome(member)"),
+        ("if now - member.joined_at > 3 { }", "duration like"),
+        ("if member.joined_at > () { }", "a time cannot be compared"),
+    ] {
+        let problem = problem(body(text));
+        assert!(problem.message.contains(hint), "{text}: {problem}");
+        assert_eq!(problem.line, 2, "{problem}");
+        assert!(problem.snippet.contains(text), "{problem}");
+    }
+}
+
+#[test]
+fn an_error_is_rendered_with_place_source_line_and_caret() {
+    let problem = problem(body("member.remvoe(\"x\");"));
+    let text = problem.render();
+    assert!(text.starts_with("policies/p.rhai:2:8: "), "{text}");
+    assert!(text.contains("\n     2 | member.remvoe(\"x\");\n       |        ^\n"), "{text}");
+}
+
+#[test]
+fn times_compare_and_subtract() {
+    for (text, result) in [
+        ("since(member.joined_at) == duration(\"0s\")", "true"),
+        ("now - member.joined_at > \"3d\"", "false"),
+        ("since(member.last_message_at) > duration(\"900d\")", "true"),
+        ("(now - \"1h\") < now && duration(\"1h\") * 24 == duration(\"1d\")", "true"),
+        ("now.weekday == \"Monday\" && now.weekday in [\"mon\", \"sunday\"]", "true"),
+        ("now.hour", "14"),
+        ("now.date", "2026-06-15"),
+        ("any_in([1, 2], [2]) && count_in([\"a\", \"b\"], [\"a\", \"b\", \"c\"]) == 2", "true"),
+        ("params.get(\"grace_days\") ?? 3", "3"),
+        ("group.serial", "CLUB-1"),
+        ("member.country", "DE"),
+        ("member.last_message_at == ()", "true"),
+    ] {
+        assert_eq!(logged(&format!("log(`${{{text}}}`);")), result, "{text}");
+    }
+}
+
+#[test]
+fn a_tag_of_this_run_is_seen_by_the_rest_of_it() {
+    assert_eq!(logged("member.tag(\"new\"); log(`${member.has_tag(\"new\")}`);"), "tag true");
+}
+
+#[test]
+fn library_functions_are_called_by_name_and_their_faults_are_told_there() {
+    let folder = Folder::with(&[
+        ("p.rhai", "fn on_join(member, group) { if rules::is_new(member) { rules::greet(group, member); } }"),
+        (
+            "lib/rules.rhai",
+            "fn is_new(member) { more::yes(member.joins) }\nfn greet(group, member) {\n group.welcome(member); }",
+        ),
+        ("lib/more.rhai", "fn yes(n) { n == 1 }"),
+        ("lib/broken.rhai", "fn ("),
+    ]);
+    let set = load(&folder.spec(&["p"])).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(names(&decide(&set, &chain(&["p"]), &facts())), ["welcome"]);
+    folder.write("lib/more.rhai", "fn yes(n) {\n throw \"no\"; }");
+    let broken = problem(load(&folder.spec(&["p"])));
+    assert_eq!((broken.file.as_str(), broken.line), ("lib/more.rhai", 2), "{broken}");
+    folder.write("p.rhai", "fn on_join(member, group) { rules::gret(group, member); }");
+    let misspelt = problem(load(&folder.spec(&["p"])));
+    assert!(misspelt.message.contains("did you mean `greet`?"), "{misspelt}");
+    folder.write("p.rhai", "fn on_join(member, group) { rulez::greet(group, member); }");
+    assert!(problem(load(&folder.spec(&["p"]))).message.contains("no library `rulez`"));
+}
+
+#[test]
+fn templates_take_the_language_of_the_group() {
+    let folder = Folder::with(&[
+        ("p.rhai", "fn on_join(member, group) { member.dm(template(\"hi\", #{ who: member.name })); }"),
+        ("templates/hi.txt", "Hi {who}\n"),
+        ("templates/hi.de.txt", "Hallo {who}\n"),
+        ("templates/unused.txt", "{nothing}"),
+    ]);
+    let set = load(&folder.spec(&["p"])).unwrap_or_else(|error| panic!("{error}"));
+    let mut facts = facts();
+    facts.language = Some("de".into());
+    match &decide(&set, &chain(&["p"]), &facts).asked[0].action {
+        Action::Dm { text, .. } => assert_eq!(text, "Hallo Kim"),
+        other => panic!("{other:?}"),
+    }
+    let files: Vec<String> = set.files().iter().map(|(path, _)| path.display().to_string()).collect();
+    assert_eq!(files, ["p.rhai", "templates/hi.de.txt", "templates/hi.txt"]);
+    folder.write("templates/hi.txt", "Hi {whom}");
+    assert!(problem(load(&folder.spec(&["p"]))).message.contains("{whom}"));
+}
+
+#[test]
+fn an_error_on_an_unusual_person_refuses_the_edit() {
+    let problem = problem(body("log(\"phone \" + member.phone.len());"));
+    assert!(problem.message.contains("tried on built-in people"), "{problem}");
+}
+
+#[test]
+fn a_policy_without_on_sweep_that_reads_uncertain_facts_is_warned_about() {
+    let set = body("if member.is_blacklisted { member.remove(\"x\"); }").unwrap();
+    assert_eq!(set.warnings().len(), 1);
+    assert!(set.warnings()[0].contains("is_blacklisted"));
+}
+
+#[test]
+fn a_failing_test_of_the_owner_refuses_the_edit_with_its_place() {
+    let folder = Folder::with(&[
+        ("p.rhai", "fn on_join(member, group) { if member.is_blacklisted { member.remove(\"x\"); } }"),
+        ("other.rhai", "fn ("),
+        ("tests/p.rhai", "fn test_it() {\n let run = on_join([\"p\"], #{});\n assert(run.removed);\n}"),
+        ("tests/other.rhai", "fn test_other() { on_join([\"other\"], #{}); }"),
+        ("tests/broken.rhai", "fn test_other( { \"other\" }"),
+    ]);
+    let refused = problem(load(&folder.spec(&["p"])));
+    assert_eq!(
+        (refused.file.as_str(), refused.line, refused.kind),
+        ("tests/p.rhai", 3, ErrorKind::Test),
+        "{refused}"
+    );
+    folder.write(
+        "tests/p.rhai",
+        "fn test_it() { assert(on_join(\"p\", #{ member: #{ is_blacklisted: true } }).removed); }",
+    );
+    let set = load(&folder.spec(&["p"])).unwrap_or_else(|error| panic!("{error}"));
+    let report = selftest::run(&set);
+    assert_eq!((report.passed, report.unreached.len()), (1, 0));
+    folder.write("tests/p.rhai", "fn test_it() { on_join(\"p\", #{ member: #{ is_blaklisted: true } }); }");
+    assert!(problem(load(&folder.spec(&["p"]))).message.contains("did you mean `is_blacklisted`?"));
+}
+
+#[test]
+fn a_broken_policy_does_not_pass_a_test_that_expects_nothing() {
+    let folder = Folder::with(&[
+        ("p.rhai", "fn on_join(member, group) { if group.size == 7 { throw \"no\"; } }"),
+        ("tests/p.rhai", "fn test_it() { assert(!on_join(\"p\", #{ group: #{ size: 7 } }).removed); }"),
+    ]);
+    assert!(problem(load(&folder.spec(&["p"]))).message.contains("the policy failed"));
+}
+
+#[test]
+fn unreached_actions_are_named_by_line() {
+    let folder = Folder::with(&[(
+        "p.rhai",
+        "fn on_join(member, group) {\n if group.size == 7 {\n group.say(\"x\");\n }\n}",
+    )]);
+    let set = load(&folder.spec(&["p"])).unwrap();
+    assert_eq!(selftest::run(&set).unreached, [("p.rhai".to_owned(), vec![3])]);
+}
+
+#[test]
+fn the_shipped_policies_load_and_pass_their_tests() {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let names = ["blacklist", "raid", "subscribers", "countries", "welcome"];
+    let spec = LoadSpec {
+        dir,
+        chains: vec![ChainSpec {
+            block: "club".into(),
+            links: chain(&names),
+            params: serde_json::Map::new(),
+        }],
+        limits: ScriptLimits::default(),
+    };
+    let set = load(&spec).unwrap_or_else(|error| panic!("{error}"));
+    let report = selftest::run(&set);
+    assert!(report.passed >= 20, "{report:?}");
+    assert_eq!(report.unreached, []);
+    assert_eq!(set.warnings(), ["x"; 0]);
+}
+
+#[test]
+fn a_listed_member_is_out_whatever_else_is_unknown() {
+    let set = body("if member.is_blacklisted { member.remove(`on ${member.blacklist.list}`); }").unwrap();
+    let mut facts = facts();
+    let hit = ListHit {
+        list: "scrapers".into(),
+        entry: "x".into(),
+        reason: None,
+        added_at: None,
+        expires_at: Some(Timestamp(0)),
+    };
+    facts.answers.push((Need::Blacklist, Answer::Blacklist(known(Some(hit)))));
+    let verdict = decide(&set, &chain(&["p"]), &facts);
+    assert_eq!(verdict.final_action().unwrap().reason, "on scrapers");
+}
