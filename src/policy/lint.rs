@@ -79,6 +79,19 @@ pub(super) fn warning(name: &str, ast: &AST, hooks: &BTreeMap<&'static str, Posi
     })
 }
 
+/// The first loop of a script: where an endless run most likely is, when the engine does not say.
+pub(super) fn first_loop(ast: &AST) -> Option<Position> {
+    let mut found = None;
+    walk(ast, &mut |node| {
+        if let ASTNode::Stmt(Stmt::While(_, position) | Stmt::Do(_, _, position) | Stmt::For(_, position)) =
+            node
+        {
+            found.get_or_insert(*position);
+        }
+    });
+    found
+}
+
 fn walk(ast: &AST, visit: &mut dyn FnMut(&ASTNode<'_>)) {
     ast.walk(&mut |path| {
         if let Some(node) = path.last() {
@@ -241,13 +254,20 @@ impl Lint<'_> {
         if self.shadowed.contains(variable) {
             return;
         }
-        let (name, position) = match rest {
-            Expr::Property(property, position) => (property.2.as_str(), *position),
-            Expr::MethodCall(call, position) => (call.name.as_str(), *position),
+        let (name, position, given) = match rest {
+            Expr::Property(property, position) => (property.2.as_str(), *position, None),
+            Expr::MethodCall(call, position) => (call.name.as_str(), *position, Some(call.args.len())),
             Expr::Dot(pair, ..) | Expr::Index(pair, ..) => return self.first_word(variable, &pair.lhs),
             _ => return,
         };
         let own = |word: &&Word| word.owner == owner;
+        let misused = |word: &&Word| {
+            own(word)
+                && matches!((word.kind, given), (Kind::Call(takes), Some(given)) if !takes.contains(&given))
+        };
+        if let Some(word) = vocabulary::words(name).find(misused) {
+            return self.mistake(position, format!("`{name}` is written {}", word.usage));
+        }
         if vocabulary::words(name).any(|word| own(&word)) || self.functions.iter().any(|(f, _)| f == name) {
             return;
         }

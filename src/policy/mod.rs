@@ -173,8 +173,12 @@ impl PolicySet {
     /// Puts a fault into the file it stands in: the policy's own, or a library's. Where the engine names no place, the
     /// hook's beginning is it.
     fn problem(&self, policy: &Policy, hook: Hook, fault: error::Fault) -> PolicyError {
-        let place = policy.hooks.get(hook.function()).copied().unwrap_or(Position::NONE);
-        let position = if fault.position.is_none() { place } else { fault.position };
+        let mut position = fault.position;
+        if position.is_none() {
+            let begin = policy.hooks.get(hook.function()).copied().unwrap_or(Position::NONE);
+            let endless = matches!(fault.kind, ErrorKind::Limit | ErrorKind::Overload);
+            position = endless.then(|| lint::first_loop(&policy.ast)).flatten().unwrap_or(begin);
+        }
         let known = |name: &String| self.inner.sources.contains_key(name);
         let file = fault.source.filter(known).unwrap_or_else(|| policy.file.clone());
         let text = self.inner.sources.get(&file).map_or("", String::as_str);

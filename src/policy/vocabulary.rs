@@ -12,12 +12,8 @@ pub(super) enum Owner {
     Group,
     /// A moment: `now`, `member.joined_at`.
     Time,
-    /// A map that facts come in: a subscription, a blacklist entry.
-    Record,
     /// No owner: called by its bare name.
     Global,
-    /// Strings, arrays, maps, numbers.
-    Value,
 }
 
 /// Whether a word is read or called.
@@ -56,7 +52,7 @@ const fn planned(owner: Owner, name: &'static str) -> Word {
     Word { name, owner, kind: Kind::Property, usage: "", planned: true }
 }
 
-/// Properties of the facts that come as maps, and of `run` in a test.
+/// Properties of the facts that come as maps: a subscription, a blacklist entry.
 pub(super) const RECORD_KEYS: &[&str] = &[
     "known",
     "active",
@@ -69,25 +65,6 @@ pub(super) const RECORD_KEYS: &[&str] = &[
     "entry",
     "reason",
     "added_at",
-];
-
-/// What a test may read of a run.
-pub(super) const RUN_KEYS: &[&str] = &[
-    "removed",
-    "admitted",
-    "actions",
-    "final",
-    "error",
-    "look_again",
-    "action",
-    "policy",
-    "line",
-    "text",
-    "observed",
-    "name",
-    "on",
-    "lasts",
-    "mentions",
 ];
 
 use Owner::{Global, Group, Member, Time};
@@ -159,9 +136,9 @@ pub(super) const VARIABLES: &[&str] = &["now", "params"];
 pub(super) const VALUE_CALLS: &[&str] = &[
     "len", "is_empty", "contains", "starts_with", "ends_with", "index_of", "sub_string", "trim", "to_upper", "to_lower",
     "make_upper", "make_lower", "split", "split_rev", "replace", "crop", "pad", "chars", "to_chars", "pop", "push",
-    "append", "truncate", "clear", "remove", "get", "set", "keys", "values", "join", "to_string", "to_int", "to_float",
+    "append", "truncate", "clear", "get", "set", "keys", "values", "join", "to_string", "to_int", "to_float",
     "parse_int", "parse_float", "abs", "sign", "is_zero", "min", "max", "floor", "ceiling", "round", "int", "fraction",
-    "sqrt", "range", "throw", "print_nothing", "first", "last", "start", "end",
+    "sqrt", "range", "first", "last", "start", "end",
 ];
 
 /// Properties of the same.
