@@ -41,15 +41,24 @@ thread_local! {
     static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` under a deadline. Says whether it was over; nested calls keep the outer one.
+/// Takes the watch off the thread, even if the work panics.
+struct TakeOff;
+
+impl Drop for TakeOff {
+    fn drop(&mut self) {
+        WATCH.set(None);
+    }
+}
+
+/// Runs `work` under a deadline, and says whether that was over. Within another one, the outer deadline counts.
 pub(super) fn with_deadline<T>(allowed: Duration, work: impl FnOnce() -> T) -> (T, bool) {
-    let outer = WATCH.with_borrow(Option::is_some);
-    if outer {
+    if WATCH.with_borrow(Option::is_some) {
         return (work(), false);
     }
+    let _take_off = TakeOff;
     WATCH.set(Some(Watch { clock: SystemClock::new(), allowed, ticks: 0, over: false }));
     let result = work();
-    let over = WATCH.take().is_some_and(|watch| watch.over);
+    let over = WATCH.with_borrow(|watch| watch.as_ref().is_some_and(|watch| watch.over));
     (result, over)
 }
 

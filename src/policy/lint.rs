@@ -224,6 +224,7 @@ impl Lint<'_> {
             Expr::FnCall(call, position) => self.call(call, *position),
             Expr::Dot(pair, ..) => {
                 if let Expr::Variable(variable, ..) = &pair.lhs {
+                    self.parameter(variable.1.as_str(), &pair.rhs);
                     self.first_word(variable.1.as_str(), &pair.rhs);
                 }
             }
@@ -242,6 +243,20 @@ impl Lint<'_> {
             && variable.0.is_none()
             && variable.2.is_empty()
             && self.functions.iter().any(|(name, _)| name == variable.1.as_str())
+    }
+
+    /// `params.…`: a parameter that no chain sets.
+    fn parameter(&mut self, variable: &str, rest: &Expr) {
+        if let ("params", Expr::Property(property, position)) = (variable, rest)
+            && !self.words.params.contains(property.2.as_str())
+            && !self.shadowed.contains(variable)
+        {
+            let name = property.2.as_str();
+            let hint = vocabulary::did_you_mean(name, self.words.params.iter().map(String::as_str));
+            let message =
+                format!("no chain sets the parameter `{name}`{hint} (or params.get(\"{name}\") ?? …)");
+            self.mistake(*position, message);
+        }
     }
 
     /// `member.…` and `group.…` themselves: the word must be theirs.

@@ -5,6 +5,8 @@
 //! module does no I/O but reading policy files at load ([`load`], [`PolicyBook`]), and never panics on a script.
 
 mod book;
+#[cfg(test)]
+mod book_tests;
 mod engine;
 mod error;
 mod fixture;
@@ -33,7 +35,12 @@ use crate::{
 };
 use rhai::{AST, CallFnOptions, Dynamic, Engine, EvalAltResult, Position, Scope};
 use run::Run;
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// A loaded set of policies: immutable, checked, cheap to clone. One engine, one compiled script per policy.
 #[derive(Clone)]
@@ -89,13 +96,9 @@ impl PolicySet {
 
     /// The same, with a country that a test told instead of a phone.
     fn evaluate_as(&self, chain: &[ChainLink], facts: &Facts, country: Option<&Option<String>>) -> Outcome {
-        let attempt = || {
-            let run = Run::new(facts.clone(), Arc::clone(&self.inner.templates), country.cloned());
-            engine::with_deadline(self.inner.limits.deadline, || self.run_chain(chain, &run))
-        };
-        match attempt() {
+        match self.attempt(chain, facts, country) {
             // An overloaded machine deserves a second chance before the owner is told of a fault in the policy.
-            (_, true) => match attempt() {
+            (_, true) => match self.attempt(chain, facts, country) {
                 (Outcome::Failed(problem), true) => {
                     Outcome::Failed(PolicyError { kind: ErrorKind::Overload, ..problem })
                 }
@@ -103,6 +106,23 @@ impl PolicySet {
             },
             (outcome, false) => outcome,
         }
+    }
+
+    /// One try; says whether the deadline was over. A panic inside the script engine is a failed run, no more.
+    fn attempt(
+        &self,
+        chain: &[ChainLink],
+        facts: &Facts,
+        country: Option<&Option<String>>,
+    ) -> (Outcome, bool) {
+        let work = AssertUnwindSafe(|| {
+            let run = Run::new(facts.clone(), Arc::clone(&self.inner.templates), country.cloned());
+            engine::with_deadline(self.inner.limits.deadline, || self.run_chain(chain, &run))
+        });
+        catch_unwind(work).unwrap_or_else(|_| {
+            let why = "the script engine broke down on this run; please report it with the policy";
+            (Outcome::Failed(PolicyError::general(ErrorKind::Run, "", why)), false)
+        })
     }
 
     fn run_chain(&self, chain: &[ChainLink], run: &Arc<Run>) -> Outcome {

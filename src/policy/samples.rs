@@ -1,7 +1,7 @@
 //! The built-in people: before a set is good, each hook of each policy runs on them, so that an edit that would fail on
 //! somebody unusual is refused before it meets them.
 
-use super::{ChainSpec, LoadSpec, Outcome, PolicyError, PolicySet};
+use super::{ChainSpec, ErrorKind, LoadSpec, Outcome, PolicyError, PolicySet};
 use crate::{
     clock::Timestamp,
     event::{Hook, Role, Via},
@@ -203,20 +203,35 @@ pub(super) fn try_all(set: &PolicySet, spec: &LoadSpec) -> Vec<PolicyError> {
     let mut seen = BTreeSet::new();
     for chain in &spec.chains {
         for link in &chain.links {
-            for hook in Hook::ALL {
-                // Alone, not within its chain: a final action of an earlier policy would keep it from being tried.
-                let alone = std::slice::from_ref(link);
-                if !set.defines(alone, hook) {
-                    continue;
-                }
-                for sample in &people {
-                    if let Some(problem) = try_one(set, chain, alone, hook, sample)
-                        && seen.insert((problem.file.clone(), problem.line, problem.column))
-                    {
+            // Alone, not within its chain: a final action of an earlier policy would keep it from being tried.
+            let alone = std::slice::from_ref(link);
+            for hook in Hook::ALL.into_iter().filter(|hook| set.defines(alone, *hook)) {
+                for problem in try_hook(set, chain, alone, hook, &people) {
+                    if seen.insert((problem.file.clone(), problem.line, problem.column)) {
                         problems.push(problem);
                     }
                 }
             }
+        }
+    }
+    problems
+}
+
+/// An endless run ends the trial: the next person would cost the same time and tell nothing new.
+fn try_hook(
+    set: &PolicySet,
+    chain: &ChainSpec,
+    alone: &[crate::config::ChainLink],
+    hook: Hook,
+    people: &[Sample],
+) -> Vec<PolicyError> {
+    let mut problems = Vec::new();
+    for sample in people {
+        let Some(problem) = try_one(set, chain, alone, hook, sample) else { continue };
+        let endless = matches!(problem.kind, ErrorKind::Limit | ErrorKind::Overload);
+        problems.push(problem);
+        if endless {
+            break;
         }
     }
     problems
@@ -251,17 +266,17 @@ fn try_one(
                 }));
             }
             Outcome::Failed(mut problem) => {
-                problem.message = format!(
-                    "{} (in {}, tried on built-in people: {})",
-                    problem.message,
+                let trial = format!(
+                    "{} in the chain of `{}`, tried on built-in people",
                     hook.function(),
-                    sample.label
+                    chain.block
                 );
+                problem.message = format!("{} ({trial}: {})", problem.message, sample.label);
                 return Some(problem);
             }
         }
     }
     let why =
         format!("{} asks for ever more facts, tried on built-in people: {}", hook.function(), sample.label);
-    Some(PolicyError::general(super::ErrorKind::Limit, &format!("{}.rhai", alone[0].policy), why))
+    Some(PolicyError::general(ErrorKind::Limit, &format!("{}.rhai", alone[0].policy), why))
 }
