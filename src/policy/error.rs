@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Word,
     /// Failed while it ran: an error it threw or met, an argument, a contradiction.
     Run,
+    /// Failed on a built-in person, at load.
+    Trial,
     /// A limit of [`ScriptLimits`](crate::config::ScriptLimits).
     Limit,
     /// The deadline, twice in a row: the machine is overloaded rather than the policy wrong.
@@ -82,7 +84,9 @@ impl PolicyError {
     fn next_step(&self) -> &'static str {
         match self.kind {
             ErrorKind::Missing => "put the file there, or take the name out of the chain",
-            ErrorKind::Syntax | ErrorKind::Word => "mend the line and save; it is taken up by itself",
+            ErrorKind::Syntax | ErrorKind::Word | ErrorKind::Trial => {
+                "mend the line and save; it is taken up by itself"
+            }
             ErrorKind::Run => {
                 "mend the policy; then `perimeterd journal retry` judges the parked events again"
             }
@@ -215,13 +219,21 @@ fn syntax(error: &ParseErrorType) -> String {
         ParseErrorType::ModuleUndefined(name) => {
             format!("there is no library `{name}`; its functions would stand in policies/lib/{name}.rhai")
         }
-        other => other.to_string(),
+        other => {
+            let text = other.to_string();
+            match text.split('\'').nth(1) {
+                Some(word) if vocabulary::FORBIDDEN.contains(&word) => vocabulary::forbidden(word),
+                Some("|" | "||") => "functions without a name are not part of the policy language".into(),
+                _ => text,
+            }
+        }
     }
 }
 
 /// The engine's word for a type, in the owner's words.
-fn type_in_words(name: &str) -> &str {
+pub(super) fn type_in_words(name: &str) -> &str {
     match name.trim().trim_start_matches("&mut ").trim_start_matches('&') {
+        "str | ImmutableString | String" => "text",
         "string" | "&str" | "ImmutableString" | "str" | "alloc::string::String" => "text",
         "i64" | "f64" => "a number",
         "bool" => "true or false",

@@ -6,10 +6,10 @@ use super::{
     run::{Run, wording},
     time,
 };
-use crate::{action::Action, facts::Need};
+use crate::{action::Action, clock::format_duration, facts::Need};
 use rhai::{Array, Dynamic, Engine, EvalAltResult, Map, NativeCallContext};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -91,20 +91,29 @@ pub(super) fn register(engine: &mut Engine) {
             group.0.read(&format!("group.has_tag(\"{name}\")"), has);
             has
         })
-        .register_fn(
-            "joins",
-            |ctx: NativeCallContext<'_>, group: &mut Group, window: Dynamic| -> Fallible<i64> {
-                group.0.count(&Need::Joins(time::length(&window, ctx.call_position())?))
-            },
-        )
-        .register_fn(
-            "leaves",
-            |ctx: NativeCallContext<'_>, group: &mut Group, window: Dynamic| -> Fallible<i64> {
-                group.0.count(&Need::Leaves(time::length(&window, ctx.call_position())?))
-            },
-        );
+        .register_fn("joins", |ctx: NativeCallContext<'_>, group: &mut Group, window: Dynamic| {
+            count(&ctx, group, Need::Joins, &window)
+        })
+        .register_fn("leaves", |ctx: NativeCallContext<'_>, group: &mut Group, window: Dynamic| {
+            count(&ctx, group, Need::Leaves, &window)
+        });
     register_messages(engine);
     register_settings(engine);
+}
+
+/// Counts in a window, under the name by which the script asks.
+fn count(
+    ctx: &NativeCallContext<'_>,
+    group: &Group,
+    need: fn(Duration) -> Need,
+    window: &Dynamic,
+) -> Fallible<i64> {
+    let length = time::length(window, ctx.call_position())?;
+    let spelt = match window.as_immutable_string_ref() {
+        Ok(text) => text.to_string(),
+        Err(_) => format_duration(length),
+    };
+    group.0.count(&need(length), &format!("group.{}(\"{spelt}\")", ctx.fn_name()))
 }
 
 fn welcome(ctx: &NativeCallContext<'_>, group: &Group, member: &Member, text: Option<&str>) -> Fallible<()> {

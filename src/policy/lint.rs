@@ -60,8 +60,14 @@ pub(super) fn hooks(ast: &AST) -> BTreeMap<&'static str, Position> {
 const UNCERTAIN: [&str; 6] =
     ["phone", "country", "blacklist", "is_blacklisted", "is_allowlisted", "subscription"];
 
-/// A policy that judges joins by uncertain facts is never asked again if it has no `on_sweep`.
+/// What `check` should say of a good policy: it defines no hook, or it judges joins by uncertain facts and is never
+/// asked again because it has no `on_sweep`.
 pub(super) fn warning(name: &str, ast: &AST, hooks: &BTreeMap<&'static str, Position>) -> Option<String> {
+    if hooks.is_empty() {
+        return Some(format!(
+            "policies/{name}.rhai defines no hook like on_join(member, group): it does nothing"
+        ));
+    }
     if !hooks.contains_key(Hook::OnJoin.function()) || hooks.contains_key(Hook::OnSweep.function()) {
         return None;
     }
@@ -324,7 +330,7 @@ impl Lint<'_> {
             return;
         }
         if FORBIDDEN.contains(&name) {
-            self.mistake(position, forbidden(name));
+            self.mistake(position, vocabulary::forbidden(name));
             return;
         }
         let documented: Vec<&Word> = vocabulary::words(name).collect();
@@ -374,7 +380,7 @@ impl Lint<'_> {
             return;
         }
         if FORBIDDEN.contains(&name) {
-            self.mistake(position, forbidden(name));
+            self.mistake(position, vocabulary::forbidden(name));
             return;
         }
         let documented: Vec<&Word> = vocabulary::words(name).collect();
@@ -420,8 +426,17 @@ impl Lint<'_> {
             return;
         };
         self.findings.templates.insert(name.to_string());
-        if let Err(why) = self.words.templates.find(name, None) {
-            self.mistake(if at.is_none() { position } else { *at }, why);
+        let position = if at.is_none() { position } else { *at };
+        let filled = match call.args.get(1) {
+            None => Some(BTreeSet::new()),
+            Some(Expr::Map(map, _)) => Some(map.1.keys().map(ToString::to_string).collect()),
+            Some(Expr::DynamicConstant(value, _)) => {
+                value.as_map_ref().ok().map(|map| map.keys().map(ToString::to_string).collect())
+            }
+            Some(_) => None,
+        };
+        if let Err(why) = self.words.templates.check(name, filled.as_ref()) {
+            self.mistake(position, why);
         }
     }
 }
@@ -432,16 +447,4 @@ fn is_fact(variable: &str) -> bool {
 
 fn not_available(name: &str) -> String {
     format!("`{name}` is not available in this version of perimeterd")
-}
-
-fn forbidden(name: &str) -> String {
-    let instead = match name {
-        "print" | "debug" => "; use log(\"…\")",
-        "timestamp" => "; use `now`",
-        "map" | "filter" | "some" | "all" | "for_each" | "find" => {
-            "; use a `for` loop, any_in(a, b) or count_in(a, b)"
-        }
-        _ => "",
-    };
-    format!("`{name}` is not part of the policy language{instead}")
 }

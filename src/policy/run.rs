@@ -15,10 +15,7 @@ use crate::{
 };
 use rhai::{Dynamic, EvalAltResult, NativeCallContext, Position};
 use serde_json::Value;
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Fallible<T> = Result<T, Box<EvalAltResult>>;
 
@@ -57,11 +54,6 @@ pub(super) struct Memo {
 pub(super) fn of(ctx: &NativeCallContext<'_>) -> Fallible<Arc<Run>> {
     let found = ctx.tag().and_then(|tag| tag.clone().try_cast::<Arc<Run>>());
     found.ok_or_else(|| misuse(ctx.call_position(), "this can be used only while a hook runs"))
-}
-
-/// A duration as scripts spell it, without the blank between the units.
-fn spelt(duration: Duration) -> String {
-    crate::clock::format_duration(duration).replace(' ', "")
 }
 
 impl Run {
@@ -194,14 +186,10 @@ impl Run {
         Ok(lookup)
     }
 
-    /// Joins or departures in a window up to `now`.
-    pub(super) fn count(&self, need: &Need) -> Fallible<i64> {
+    /// Joins or departures in a window up to `now`; `fact` is the question as the script spells it.
+    pub(super) fn count(&self, need: &Need, fact: &str) -> Fallible<i64> {
         let Answer::Count(count) = self.answer(need)? else { return Err(mismatched("count")) };
-        match need {
-            Need::Joins(window) => self.read(&format!("group.joins(\"{}\")", spelt(*window)), *count),
-            Need::Leaves(window) => self.read(&format!("group.leaves(\"{}\")", spelt(*window)), *count),
-            _ => {}
-        }
+        self.read(fact, *count);
         Ok(i64::try_from(*count).unwrap_or(i64::MAX))
     }
 

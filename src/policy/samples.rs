@@ -229,7 +229,8 @@ fn try_hook(
     for sample in people {
         let Some(problem) = try_one(set, chain, alone, hook, sample) else { continue };
         let endless = matches!(problem.kind, ErrorKind::Limit | ErrorKind::Overload);
-        problems.push(problem);
+        let kind = if endless { problem.kind } else { ErrorKind::Trial };
+        problems.push(PolicyError { kind, ..problem });
         if endless {
             break;
         }

@@ -3,7 +3,7 @@
 //! `{names}` stays as it is unless the script fills it: it is filled when the welcome is sent.
 
 use super::vocabulary;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The texts of a policy set, as read at load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,26 @@ impl Templates {
         }
         let hint = vocabulary::did_you_mean(name, self.texts.keys().map(String::as_str));
         Err(format!("there is no template `{name}` (policies/templates/{name}.txt){hint}"))
+    }
+
+    /// Checks at load that what a script fills is enough for the text in every language. Where it cannot be known what
+    /// the script fills, a translation may have no place that the plain text has not.
+    pub(super) fn check(&self, name: &str, filled: Option<&BTreeSet<String>>) -> Result<(), String> {
+        let plain = places(self.find(name, None)?);
+        let filled = filled.unwrap_or(&plain);
+        let of_name =
+            |stem: &str| stem == name || stem.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        for (stem, text) in self.texts.iter().filter(|(stem, _)| of_name(stem)) {
+            for place in places(text) {
+                if place != LATER && !filled.contains(&place) {
+                    let hint = vocabulary::did_you_mean(&place, filled.iter().map(String::as_str));
+                    return Err(format!(
+                        "policies/templates/{stem}.txt has a place {{{place}}} that nothing fills{hint}"
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Fills the places of a text.
@@ -62,6 +82,16 @@ impl Templates {
         filled.push_str(rest);
         Ok(filled)
     }
+}
+
+/// The places of a text.
+fn places(text: &str) -> BTreeSet<String> {
+    let behind = text.split('{').skip(1);
+    behind
+        .filter_map(|after| after.split_once('}'))
+        .filter(|(key, _)| is_key(key))
+        .map(|(key, _)| key.to_owned())
+        .collect()
 }
 
 fn is_key(text: &str) -> bool {

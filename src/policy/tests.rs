@@ -366,6 +366,10 @@ fn templates_take_the_language_of_the_group() {
     }
     let files: Vec<String> = set.files().iter().map(|(path, _)| path.display().to_string()).collect();
     assert_eq!(files, ["p.rhai", "templates/hi.de.txt", "templates/hi.txt"]);
+    folder.write("templates/hi.de.txt", "Hallo {wer}");
+    let translation = problem(load(&folder.spec(&["p"])));
+    assert!(translation.message.contains("hi.de") && translation.message.contains("{wer}"), "{translation}");
+    folder.write("templates/hi.de.txt", "Hallo {who}");
     folder.write("templates/hi.txt", "Hi {whom}");
     assert!(problem(load(&folder.spec(&["p"]))).message.contains("{whom}"));
 }
@@ -381,6 +385,25 @@ fn a_policy_without_on_sweep_that_reads_uncertain_facts_is_warned_about() {
     let set = body("if member.is_blacklisted { member.remove(\"x\"); }").unwrap();
     assert_eq!(set.warnings().len(), 1);
     assert!(set.warnings()[0].contains("is_blacklisted"));
+}
+
+#[test]
+fn a_policy_without_a_hook_is_warned_about() {
+    let set = one("fn on_the_side(member) { }\nfn x(member) { on_the_side(member); }").unwrap();
+    assert!(set.warnings()[0].contains("no hook"), "{:?}", set.warnings());
+}
+
+#[test]
+fn the_words_of_other_scripts_are_refused_with_the_word_to_use() {
+    for (text, hint) in [
+        ("print(\"x\");", "use log"),
+        ("import \"x\" as x;", "not part of the policy language"),
+        ("let f = |x| x;", "without a name"),
+        ("let t = timestamp();", "use `now`"),
+    ] {
+        let problem = problem(body(text));
+        assert!(problem.message.contains(hint), "{text}: {problem}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! of a forgotten `duration(…)`. So a text beside a duration is read as one, and anything else is an error.
 
 use super::{
-    error::misuse,
+    error::{misuse, type_in_words},
     run::{self, Run},
 };
 use crate::clock::{self, Timestamp};
@@ -59,10 +59,10 @@ pub(super) fn span(value: &Dynamic, position: Position) -> Fallible<Span> {
     }
     match value.clone().into_immutable_string() {
         Ok(text) => clock::parse_duration(&text).map(Span::of).map_err(|why| misuse(position, why)),
-        Err(kind) => Err(misuse(
-            position,
-            format!("a duration like \"30m\" is wanted here, not a value of type {kind}"),
-        )),
+        Err(kind) => {
+            let kind = type_in_words(kind);
+            Err(misuse(position, format!("a duration like \"30m\" is wanted here, not {kind}")))
+        }
     }
 }
 
@@ -77,15 +77,9 @@ pub(super) fn length(value: &Dynamic, position: Position) -> Fallible<std::time:
 
 fn time(value: &Dynamic, position: Position) -> Fallible<Time> {
     value.clone().try_cast::<Time>().ok_or_else(|| {
-        let what = if value.is_unit() {
-            "() (nothing)".to_owned()
-        } else {
-            format!("a value of type {}", value.type_name())
-        };
-        misuse(
-            position,
-            format!("a time cannot be compared or counted with {what}; `since(…)` takes () as endless"),
-        )
+        let what = type_in_words(value.type_name());
+        let hint = if value.is_unit() { "; since(…) takes () as endless" } else { "" };
+        misuse(position, format!("a time cannot be compared or counted with {what}{hint}"))
     })
 }
 

@@ -195,3 +195,16 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 pub(super) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, candidates).map(|found| format!("; did you mean `{found}`?")).unwrap_or_default()
 }
+
+/// Why a word of [`FORBIDDEN`] is refused, and what to write instead.
+pub(super) fn forbidden(name: &str) -> String {
+    let instead = match name {
+        "print" | "debug" => "; use log(\"…\")",
+        "timestamp" => "; use `now`",
+        "map" | "filter" | "some" | "all" | "for_each" | "find" => {
+            "; use a `for` loop, any_in(a, b) or count_in(a, b)"
+        }
+        _ => "",
+    };
+    format!("`{name}` is not part of the policy language{instead}")
+}
