@@ -98,6 +98,8 @@ pub(super) fn build(limits: &ScriptLimits) -> Engine {
         .set_allow_anonymous_fn(false)
         .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
+        // The built-in operators answer a comparison of unlike types with a silent `false`; ours refuse it.
+        .set_fast_operators(false)
         .set_optimization_level(OptimizationLevel::Simple)
         .set_max_operations(limits.operations)
         .set_max_call_levels(CALL_LEVELS)

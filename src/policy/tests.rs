@@ -284,6 +284,8 @@ fn a_wrong_argument_is_an_error_with_the_right_way() {
         ("group.say(\"x\", #{ mention: [] });", "`mentions`"),
         ("group.welcome(\"x\");", "group.welcome(member)"),
         ("if now - member.joined_at > 3 { }", "duration like"),
+        ("if member.joins > \"3\" { }", "cannot compare a number with text"),
+        ("if group.size < () { }", "cannot compare a number with nothing"),
         ("if member.joined_at > () { }", "a time cannot be compared"),
     ] {
         let problem = problem(body(text));
@@ -314,6 +316,10 @@ fn times_compare_and_subtract() {
         ("any_in([1, 2], [2]) && count_in([\"a\", \"b\"], [\"a\", \"b\", \"c\"]) == 2", "true"),
         ("params.get(\"grace_days\") ?? 3", "3"),
         ("group.serial", "CLUB-1"),
+        (
+            "1 < 2 && 2.5 > 2 && \"a\" < \"b\" && 3 >= 3 && 3 <= 3.0 && !(2 > 3) && 1 != 2 && 1 + 1 == 2",
+            "true",
+        ),
         ("member.country", "DE"),
         ("member.last_message_at == ()", "true"),
     ] {

@@ -170,6 +170,41 @@ macro_rules! comparisons {
     };
 }
 
+/// Which of two plain values is the larger; unlike ones have no order.
+fn order(op: &str, a: &Dynamic, b: &Dynamic, position: Position) -> Fallible<Ordering> {
+    if let (Ok(a), Ok(b)) = (a.as_int(), b.as_int()) {
+        return Ok(a.cmp(&b));
+    }
+    if let (Ok(a), Ok(b)) = (a.as_immutable_string_ref(), b.as_immutable_string_ref()) {
+        return Ok(a.as_str().cmp(b.as_str()));
+    }
+    if let (Ok(a), Ok(b)) = (a.as_char(), b.as_char()) {
+        return Ok(a.cmp(&b));
+    }
+    let number = |value: &Dynamic| {
+        #[expect(clippy::cast_precision_loss, reason = "the language compares so as well")]
+        value.as_float().or_else(|_| value.as_int().map(|whole| whole as f64)).ok()
+    };
+    if let (Some(a), Some(b)) = (number(a), number(b))
+        && let Some(order) = a.partial_cmp(&b)
+    {
+        return Ok(order);
+    }
+    let (a, b) = (type_in_words(a.type_name()), type_in_words(b.type_name()));
+    Err(misuse(position, format!("`{op}` cannot compare {a} with {b}")))
+}
+
+/// Gives the engine comparisons that refuse unlike values.
+fn register_order(engine: &mut Engine) {
+    let tests: [(&'static str, fn(Ordering) -> bool); 4] =
+        [("<", Ordering::is_lt), ("<=", Ordering::is_le), (">", Ordering::is_gt), (">=", Ordering::is_ge)];
+    for (op, test) in tests {
+        engine.register_fn(op, move |ctx: NativeCallContext<'_>, a: Dynamic, b: Dynamic| -> Fallible<bool> {
+            Ok(test(order(op, &a, &b, ctx.call_position())?))
+        });
+    }
+}
+
 /// Gives the engine times, durations and days of the week.
 pub(super) fn register(engine: &mut Engine) {
     engine
@@ -180,6 +215,7 @@ pub(super) fn register(engine: &mut Engine) {
     comparisons!(engine, Span, span);
     comparisons!(@equal engine, Weekday, weekday, "==", |same: bool| same);
     comparisons!(@equal engine, Weekday, weekday, "!=", |same: bool| !same);
+    register_order(engine);
     register_arithmetic(engine);
     engine
         .register_get("hour", |ctx: NativeCallContext<'_>, time: &mut Time| -> Fallible<i64> {
