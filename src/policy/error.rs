@@ -216,6 +216,9 @@ fn syntax(error: &ParseErrorType) -> String {
             let known = vocabulary::VARIABLES.iter().copied().chain(["member", "group"]);
             format!("nothing here is called `{name}`{}", vocabulary::did_you_mean(name, known))
         }
+        ParseErrorType::ExprTooDeep => {
+            "too much in one expression: give parts of it a name with `let` first".into()
+        }
         ParseErrorType::ModuleUndefined(name) => {
             format!("there is no library `{name}`; its functions would stand in policies/lib/{name}.rhai")
         }

@@ -150,9 +150,25 @@ fn growing_without_end_is_stopped() {
 
 #[test]
 fn deep_recursion_is_an_error_and_no_abort() {
-    let text =
-        "fn deep(n) { (1+(1+(1+(1+(1+(1+(1+(1+deep(n+1))))))))) }\nfn on_join(member, group) { deep(0); }";
-    assert_eq!(problem(one(text)).kind, ErrorKind::Limit);
+    let nest = |open: &str, close: &str, times: usize| {
+        format!("fn deep(n) {{ {}deep(n + 1){} }}", open.repeat(times), close.repeat(times))
+    };
+    for (open, close, times) in
+        [("(1+", ")", 10), ("[", "]", 7), ("#{ a: ", "}", 7), ("`${", "}`", 4), ("if true { ", "}", 7)]
+    {
+        let text = format!("{}\nfn on_join(member, group) {{ deep(0); }}", nest(open, close, times));
+        let problem = problem(one(&text));
+        assert_eq!(problem.kind, ErrorKind::Limit, "{problem}");
+    }
+    let too_deep = format!("{}\nfn on_join(member, group) {{ deep(0); }}", nest("(1+", ")", 40));
+    assert_eq!(problem(one(&too_deep)).kind, ErrorKind::Syntax);
+}
+
+#[test]
+fn long_conditions_and_texts_are_not_deep() {
+    let condition = vec!["member.joins == 7"; 20].join(" || ");
+    let text = vec!["\"x\""; 20].join(" + ");
+    assert_eq!(logged(&format!("if {condition} {{ return; }}\nlog({text});")), "x".repeat(20));
 }
 
 #[test]
@@ -492,6 +508,76 @@ fn a_listed_member_is_out_whatever_else_is_unknown() {
     let verdict = decide(&set, &chain(&["p"]), &facts);
     assert_eq!(verdict.final_action().unwrap().reason, "on scrapers");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 96, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever stands in a file, loading and running it ends, without a panic, in a set or in problems with a place.
+    #[test]
+    fn any_text_is_a_policy_or_a_problem(words in proptest::collection::vec(proptest::sample::select(SOUP), 0..40)) {
+        let folder = Folder::with(&[("p.rhai", &format!("fn on_join(member, group) {{ {} }}", words.join(" ")))]);
+        let mut spec = folder.spec(&["p"]);
+        spec.limits.operations = 2_000;
+        match load(&spec) {
+            Ok(set) => {
+                let first = format!("{:?}", set.evaluate(&chain(&["p"]), &facts()));
+                let second = format!("{:?}", set.evaluate(&chain(&["p"]), &facts()));
+                proptest::prop_assert_eq!(first, second);
+            }
+            Err(error) => proptest::prop_assert!(error.problems.iter().all(|p| p.line > 0), "{}", error),
+        }
+    }
+}
+
+/// What random scripts are made of.
+const SOUP: &[&str] = &[
+    "member",
+    ".name",
+    ".phone",
+    ".remove(\"x\")",
+    ".subscription",
+    "group",
+    ".joins(\"1m\")",
+    "(",
+    ")",
+    "{",
+    "}",
+    "[",
+    "]",
+    ";",
+    ";",
+    ";",
+    "if",
+    "true",
+    "while",
+    "loop",
+    "let",
+    "x",
+    "=",
+    "1",
+    "+",
+    "<",
+    "\"t\"",
+    "now",
+    "-",
+    "params",
+    "#{ a: x }",
+    ",",
+    "return",
+    "try",
+    "catch",
+    "throw",
+    "for",
+    "in",
+    "duration(\"3d\")",
+    "log(\"x\")",
+    "::",
+    "??",
+    "!",
+    "'",
+    "`${",
+    "é",
+];
 
 #[test]
 fn a_typical_chain_takes_microseconds() {
