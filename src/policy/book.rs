@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use std::{
     collections::BTreeMap,
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -31,8 +32,8 @@ pub struct PolicyBook {
     watch: Mutex<Watch>,
 }
 
-/// Name, length and time of change of each file.
-type Fingerprint = BTreeMap<PathBuf, (u64, Option<SystemTime>)>;
+/// Of each file: length, time of change, and what tells copies apart that kept both (inode, time of the inode's change).
+type Fingerprint = BTreeMap<PathBuf, (u64, Option<SystemTime>, u64, (i64, i64))>;
 
 #[derive(Default)]
 struct Watch {
@@ -141,7 +142,7 @@ impl PolicyBook {
     /// At a start with bad files: the last good copy.
     fn fall_back(&self) -> Option<Takeup> {
         let dir = kept_dir(&self.kept).ok()?;
-        let set = load(&LoadSpec { dir, ..self.spec.clone() }).ok()?;
+        let set = loader::load_from(&LoadSpec { dir, ..self.spec.clone() }, true).ok()?;
         let detail = format!(
             "the last good copy is in force ({} files), not the files in the folder",
             set.files().len()
@@ -195,7 +196,8 @@ fn fingerprint(dir: &Path) -> Fingerprint {
                 && let Ok(meta) = fs::metadata(&path)
                 && meta.is_file()
             {
-                found.insert(path, (meta.len(), meta.modified().ok()));
+                let inode = (meta.ctime(), meta.ctime_nsec());
+                found.insert(path, (meta.len(), meta.modified().ok(), meta.ino(), inode));
             }
         }
     }

@@ -93,6 +93,12 @@ fn a_bad_edit_is_refused_once_and_the_last_good_set_stays() {
 #[test]
 fn a_start_with_bad_files_uses_the_last_good_copy() {
     let house = House::new(GOOD);
+    // Tests of a policy that no chain names are left out, of the copy as well.
+    let (folder, tests) = (house.dir.path().join("policies"), "fn test_p() { on_join(\"p\", #{}); }\n");
+    fs::create_dir_all(folder.join("tests")).unwrap();
+    fs::write(folder.join("other.rhai"), GOOD).unwrap();
+    fs::write(folder.join("tests/all.rhai"), format!("{tests}fn test_q() {{ on_join(\"other\", #{{}}); }}"))
+        .unwrap();
     let good = house.open().0.current().unwrap().hash().to_owned();
     house.edit(BAD);
     let (book, told) = house.open();

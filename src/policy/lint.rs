@@ -1,6 +1,6 @@
 //! Finds misspelt words before they can matter: a walk over the whole script, branches that no test reaches included.
 //!
-//! A property, method or function must be in the [vocabulary](super::vocabulary), in the script's own functions, in a
+//! A property, method or function must be in the [`vocabulary`], in the script's own functions, in a
 //! library, or be a key of a map that the script or the configuration makes. Types are not known here, so a word is good
 //! if anything has it; for `member` and `group` themselves it must be theirs.
 

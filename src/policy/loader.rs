@@ -58,6 +58,12 @@ pub(super) fn digest<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
 /// # Errors
 /// Everything found wrong, with file and line.
 pub fn load(spec: &LoadSpec) -> Result<PolicySet, LoadError> {
+    load_from(spec, false)
+}
+
+/// The same; `kept`: the folder holds only the files of an earlier good set, so a test of a policy that is not there is
+/// left out instead of failing.
+pub(super) fn load_from(spec: &LoadSpec, kept: bool) -> Result<PolicySet, LoadError> {
     let mut stage = Stage {
         dir: &spec.dir,
         engine: engine::build(&spec.limits),
@@ -69,7 +75,7 @@ pub fn load(spec: &LoadSpec) -> Result<PolicySet, LoadError> {
     stage.settle()?;
     let compiled = stage.compile(&scripts);
     stage.settle()?;
-    let set = stage.finish(spec, &libraries, compiled)?;
+    let set = stage.finish(spec, &libraries, compiled, kept)?;
     let mut problems = samples::try_all(&set, spec);
     if problems.is_empty() {
         problems = selftest::run(&set).failures;
@@ -222,6 +228,7 @@ impl Stage<'_> {
         spec: &LoadSpec,
         libraries: &Libraries,
         compiled: BTreeMap<String, AST>,
+        kept: bool,
     ) -> Result<PolicySet, LoadError> {
         let (templates, files) = read_templates(self.dir);
         let functions =
@@ -249,8 +256,7 @@ impl Stage<'_> {
             policies.insert(name, Policy { file, ast, hash, hooks });
         }
         self.settle()?;
-        let tests = selftest::find(self.dir, &policies.keys().cloned().collect());
-        let (tests, broken) = tests;
+        let (tests, broken) = selftest::find(self.dir, &policies.keys().cloned().collect(), kept);
         self.problems.extend(broken);
         self.settle()?;
         for test in &tests {

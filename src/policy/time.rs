@@ -196,9 +196,9 @@ fn order(op: &str, a: &Dynamic, b: &Dynamic, position: Position) -> Fallible<Ord
 
 /// Gives the engine comparisons that refuse unlike values.
 fn register_order(engine: &mut Engine) {
-    let tests: [(&'static str, fn(Ordering) -> bool); 4] =
-        [("<", Ordering::is_lt), ("<=", Ordering::is_le), (">", Ordering::is_gt), (">=", Ordering::is_ge)];
-    for (op, test) in tests {
+    type Test = fn(Ordering) -> bool;
+    let tests: [Test; 4] = [Ordering::is_lt, Ordering::is_le, Ordering::is_gt, Ordering::is_ge];
+    for (op, test) in ["<", "<=", ">", ">="].into_iter().zip(tests) {
         engine.register_fn(op, move |ctx: NativeCallContext<'_>, a: Dynamic, b: Dynamic| -> Fallible<bool> {
             Ok(test(order(op, &a, &b, ctx.call_position())?))
         });
