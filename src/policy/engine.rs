@@ -62,17 +62,32 @@ pub(super) fn with_deadline<T>(allowed: Duration, work: impl FnOnce() -> T) -> (
     (result, over)
 }
 
-/// Counts with its own ticks, because the engine's count does not always grow; once over, it stays over, because an
-/// ending can be swallowed.
-fn tick(_operations: u64) -> Option<Dynamic> {
+/// Whether the deadline of the run on this thread still lies ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Watched {
+    /// It does, or there is none.
+    Going,
+    /// It is over.
+    Over,
+}
+
+/// Counts work with its own ticks, because the engine's count does not always grow; once over, it stays over, because
+/// an ending can be swallowed.
+pub(super) fn spend(work: u64) -> Watched {
     WATCH.with_borrow_mut(|watch| {
-        let watch = watch.as_mut()?;
-        watch.ticks += 1;
-        if !watch.over && watch.ticks.is_multiple_of(TICKS_PER_LOOK) {
+        let Some(watch) = watch.as_mut() else { return Watched::Going };
+        let looks = watch.ticks / TICKS_PER_LOOK;
+        watch.ticks = watch.ticks.saturating_add(work);
+        if !watch.over && watch.ticks / TICKS_PER_LOOK != looks {
             watch.over = watch.clock.elapsed() > watch.allowed;
         }
-        watch.over.then_some(Dynamic::UNIT)
+        if watch.over { Watched::Over } else { Watched::Going }
     })
+}
+
+/// The engine's progress call-back.
+fn tick(_operations: u64) -> Option<Dynamic> {
+    (spend(1) == Watched::Over).then_some(Dynamic::UNIT)
 }
 
 /// The names that scripts may use without declaring them; their values come from the run.

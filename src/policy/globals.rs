@@ -4,6 +4,7 @@
 //! missing fact; so the few harmless methods are given here instead.
 
 use super::{
+    bounds,
     error::misuse,
     run::{self, Run, wording},
     time::{self, Time},
@@ -18,9 +19,10 @@ fn template(ctx: &NativeCallContext<'_>, name: &str, values: Map) -> Fallible<St
     let run = run::of(ctx)?;
     let values: BTreeMap<String, String> =
         values.into_iter().map(|(key, value)| (key.to_string(), text_of(&run, &value))).collect();
-    run.templates
-        .fill(name, run.facts.language.as_deref(), &values)
-        .map_err(|why| misuse(ctx.call_position(), why))
+    let text = run.templates.fill(name, run.facts.language.as_deref(), &values);
+    let text = text.map_err(|why| misuse(ctx.call_position(), why))?;
+    bounds::text(ctx, text.len())?;
+    Ok(text)
 }
 
 fn text_of(run: &Run, value: &Dynamic) -> String {
@@ -46,6 +48,7 @@ fn contains(ctx: &NativeCallContext<'_>, list: &[Dynamic], wanted: &Dynamic) -> 
 fn count_in(ctx: &NativeCallContext<'_>, list: &[Dynamic], others: &[Dynamic]) -> Fallible<i64> {
     let mut count = 0;
     for item in list {
+        bounds::spend(ctx, others.len())?;
         count += i64::from(contains(ctx, others, item)?);
     }
     Ok(count)
@@ -65,6 +68,7 @@ pub(super) fn register(engine: &mut Engine) {
             let text = wording(&ctx, text, "text")?.to_owned();
             run::of(&ctx)?.ask(&ctx, Action::Alert { text }, "")
         });
+    bounds::register(engine);
     register_lists(engine);
     register_maps(engine);
 }
@@ -93,64 +97,31 @@ fn register_lists(engine: &mut Engine) {
             "join",
             |ctx: NativeCallContext<'_>, list: &mut Array, between: &str| -> Fallible<String> {
                 let run = run::of(&ctx)?;
-                Ok(list.iter().map(|item| text_of(&run, item)).collect::<Vec<_>>().join(between))
+                let texts: Vec<String> = list.iter().map(|item| text_of(&run, item)).collect();
+                let length = texts.iter().map(|text| text.len() + between.len()).sum();
+                bounds::text(&ctx, length)?;
+                Ok(texts.join(between))
             },
         );
 }
 
-/// Elements of a value with everything inside it, counted up to `most`.
-fn elements(value: &Dynamic, most: usize) -> usize {
-    let mut count = 1;
-    let mut add = |inner: &Dynamic| {
-        if count <= most {
-            count += elements(inner, most);
-        }
-    };
-    if let Ok(list) = value.as_array_ref() {
-        list.iter().for_each(&mut add);
-    } else if let Ok(map) = value.as_map_ref() {
-        map.values().for_each(&mut add);
-    }
-    count
-}
-
-/// The engine checks the sizes of what expressions make, not of what native methods grow: pushing a list into itself
-/// would double it each time.
-fn room<'a>(
-    ctx: &NativeCallContext<'_>,
-    held: impl Iterator<Item = &'a Dynamic>,
-    added: impl Iterator<Item = &'a Dynamic>,
-) -> Fallible<()> {
-    let most = ctx.engine().max_array_size();
-    let mut count = 0;
-    for item in held.chain(added) {
-        count += elements(item, most);
-        if count > most {
-            return Err(
-                EvalAltResult::ErrorDataTooLarge("Size of list or map".into(), ctx.call_position()).into()
-            );
-        }
-    }
-    Ok(())
-}
-
 #[expect(clippy::needless_pass_by_value, reason = "the engine hands the context over")]
 fn push(ctx: NativeCallContext<'_>, list: &mut Array, item: Dynamic) -> Fallible<()> {
-    room(&ctx, list.iter(), std::iter::once(&item))?;
+    bounds::room(&ctx, list.iter(), std::iter::once(&item))?;
     list.push(item);
     Ok(())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the engine hands the context over")]
 fn push_all(ctx: NativeCallContext<'_>, list: &mut Array, items: Array) -> Fallible<()> {
-    room(&ctx, list.iter(), items.iter())?;
+    bounds::room(&ctx, list.iter(), items.iter())?;
     list.extend(items);
     Ok(())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the engine hands the context over")]
 fn set(ctx: NativeCallContext<'_>, map: &mut Map, key: &str, value: Dynamic) -> Fallible<()> {
-    room(&ctx, map.values(), std::iter::once(&value))?;
+    bounds::room(&ctx, map.values(), std::iter::once(&value))?;
     map.insert(key.into(), value);
     Ok(())
 }

@@ -7,6 +7,7 @@
 mod book;
 #[cfg(test)]
 mod book_tests;
+mod bounds;
 mod engine;
 mod error;
 mod fixture;

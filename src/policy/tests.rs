@@ -121,6 +121,7 @@ fn what_would_escape_the_limits_does_not_exist() {
         "let f = Fn(\"on_join\");",
         "[1].map(\"f\");",
         "[1, 2].sort();",
+        "let s = \"x\"; s.append(s);",
         "sleep(1);",
         "let t = timestamp();",
         "import \"x\" as x;",
@@ -141,6 +142,12 @@ fn growing_without_end_is_stopped() {
         "let a = [1]; loop { a.push(a); }",
         "let m = #{}; let n = 0; loop { n += 1; m.set(`k${n}`, m); }",
         "let a = [0]; loop { a[0] = a; }",
+        "let s = \"xx\"; loop { s.replace(\"x\", s); }",
+        "let s = \"xx\"; loop { s.replace('x', s); }",
+        "let s = \"0123456789\"; let a = []; loop { a.push(s); s += s; }",
+        "let s = \"0123456789\"; loop { s = [s, s].join(s); }",
+        "let m = #{ a: \"x\" }; loop { m.a += m.a; }",
+        "let s = \"x\"; loop { s = `${s}${s}`; }",
         "let s = \"x\"; loop { s.pad(1000000000, \"x\"); }",
     ] {
         let problem = problem(body(text));
@@ -187,6 +194,50 @@ fn a_run_past_its_deadline_ends_as_overload() {
         Outcome::Failed(problem) => assert_eq!(problem.kind, ErrorKind::Overload),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn long_work_inside_a_word_counts_against_the_deadline() {
+    let text = "fn on_join(member, group) { if group.subject != \"now\" { return; }
+        let a = []; for n in range(0, 1900) { a.push(n); }
+        loop { count_in(a, a); } }";
+    let folder = Folder::with(&[("p.rhai", text)]);
+    let mut spec = folder.spec(&["p"]);
+    spec.limits.deadline = std::time::Duration::from_millis(200);
+    let set = load(&spec).unwrap();
+    let mut facts = facts();
+    facts.group.subject = "now".into();
+    match set.evaluate(&chain(&["p"]), &facts) {
+        Outcome::Failed(problem) => assert_eq!(problem.kind, ErrorKind::Overload),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn stale_answers_are_marked_and_counts_carry_the_scripts_own_words() {
+    let set = body("if group.joins(\"60s\") > 2 { log(\"many\"); }\nlog(`${member.subscription.active}`);")
+        .unwrap();
+    let mut facts = facts();
+    let value = Subscription { status: Status::Active, plan: None, expires_at: None };
+    let stale = Lookup::Known { value, as_of: Timestamp(0), source: "crm".into(), stale: true };
+    facts.answers.push((Need::Subscription, Answer::Subscription(stale)));
+    facts.answers.push((Need::Joins(std::time::Duration::from_secs(60)), Answer::Count(3)));
+    let verdict = decide(&set, &chain(&["p"]), &facts);
+    assert_eq!(names(&verdict), ["log", "log"]);
+    let read: Vec<_> =
+        verdict.evidence.iter().map(|e| (e.fact.as_str(), e.source.as_str(), e.stale)).collect();
+    assert!(read.contains(&("group.joins(\"60s\")", "directory", false)), "{read:?}");
+    assert!(read.contains(&("member.subscription", "crm", true)), "{read:?}");
+}
+
+#[test]
+fn a_group_is_set_up_when_it_is_joined_and_has_no_member_then() {
+    let set = one("fn on_group_joined(group) { group.announce_only(true); group.say(\"Hello\"); }").unwrap();
+    assert!(set.defines(&chain(&["p"]), Hook::OnGroupJoined) && !set.defines(&chain(&["p"]), Hook::OnJoin));
+    let facts = Facts { hook: Hook::OnGroupJoined, member: None, ..facts() };
+    assert_eq!(names(&decide(&set, &chain(&["p"]), &facts)), ["announce_only", "say"]);
+    assert!(matches!(set.evaluate(&chain(&["q"]), &facts), Outcome::Failed(_)), "q is not loaded");
+    assert!(one("fn on_group_joined(group) { group.welcome(member); }").is_err());
 }
 
 #[test]

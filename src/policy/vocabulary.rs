@@ -136,7 +136,7 @@ pub(super) const VARIABLES: &[&str] = &["now", "params"];
 pub(super) const VALUE_CALLS: &[&str] = &[
     "len", "is_empty", "contains", "starts_with", "ends_with", "index_of", "sub_string", "trim", "to_upper", "to_lower",
     "make_upper", "make_lower", "split", "split_rev", "replace", "crop", "pad", "chars", "to_chars", "pop", "push",
-    "append", "truncate", "clear", "get", "set", "keys", "values", "join", "to_string", "to_int", "to_float",
+    "truncate", "clear", "get", "set", "keys", "values", "join", "to_string", "to_int", "to_float",
     "parse_int", "parse_float", "abs", "sign", "is_zero", "min", "max", "floor", "ceiling", "round", "int", "fraction",
     "sqrt", "range", "first", "last", "start", "end",
 ];
