@@ -142,6 +142,9 @@ impl PolicySet {
                 let mut memo = run.memo();
                 memo.policy.clone_from(&link.policy);
                 memo.observe = link.observe;
+                memo.file.clone_from(&policy.file);
+                let begin = policy.hooks.get(hook.function()).and_then(|place| place.line());
+                memo.begin = begin.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
                 memo.hook_final = None;
             }
             let result = self.call_hook(policy, hook, run);

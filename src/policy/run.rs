@@ -36,6 +36,9 @@ pub(super) struct Memo {
     /// The policy whose hook runs, and whether it only observes.
     pub(super) policy: String,
     pub(super) observe: bool,
+    /// Its file, and the line where the hook begins.
+    pub(super) file: String,
+    pub(super) begin: u32,
     /// What was asked for.
     pub(super) asked: Vec<Asked>,
     /// What was read.
@@ -222,11 +225,14 @@ impl Run {
                 None => memo.hook_final = Some(action.name()),
             }
         }
+        // A library's lines mean nothing in the policy's file: the hook that called it stands for them.
+        let own = ctx.call_source().is_none_or(|source| source == memo.file);
+        let line = position.line().filter(|_| own).and_then(|line| u32::try_from(line).ok());
         let asked = Asked {
             action,
             reason: reason.into(),
             policy: memo.policy.clone(),
-            line: position.line().and_then(|line| u32::try_from(line).ok()).unwrap_or(0),
+            line: line.unwrap_or(memo.begin),
             observe: memo.observe,
         };
         memo.asked.push(asked);

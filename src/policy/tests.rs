@@ -411,7 +411,9 @@ fn library_functions_are_called_by_name_and_their_faults_are_told_there() {
         ("lib/broken.rhai", "fn ("),
     ]);
     let set = load(&folder.spec(&["p"])).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(names(&decide(&set, &chain(&["p"]), &facts())), ["welcome"]);
+    let verdict = decide(&set, &chain(&["p"]), &facts());
+    assert_eq!(names(&verdict), ["welcome"]);
+    assert_eq!(verdict.asked[0].line, 1, "a line of the policy, not of the library");
     folder.write("lib/more.rhai", "fn yes(n) {\n throw \"no\"; }");
     let broken = problem(load(&folder.spec(&["p"])));
     assert_eq!((broken.file.as_str(), broken.line), ("lib/more.rhai", 2), "{broken}");
@@ -654,4 +656,11 @@ fn a_typical_chain_takes_microseconds() {
     eprintln!("evaluate {each:?}");
     // Wide, because other work may share the machine; building an engine per run would take far longer.
     assert!(each < std::time::Duration::from_millis(2), "{each:?}");
+}
+
+#[test]
+fn one_set_serves_all_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<PolicySet>();
+    shared::<PolicyBook>();
 }
