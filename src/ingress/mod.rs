@@ -1,1 +1,241 @@
-//! ingress
+//! The way in: `POST /webhooks/{session}` authenticates, bounds, stores the raw bytes, and only then says 202.
+//!
+//! Owns the answers of DESIGN §6 and promise P1's first half: a 2xx is sent after the bytes are durable. It knows
+//! nothing of what an event means, and keeps nothing of query or headers. After a durable append the bell is rung;
+//! the pipeline sleeps by it.
+
+use crate::{
+    clock::Clock,
+    config,
+    store::{Appended, NewEntry, Store},
+    telemetry::{Metrics, WebhookOutcome},
+};
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    extract::{ConnectInfo, State},
+    http::{Request, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use bytes::{Bytes, BytesMut};
+use ipnet::IpNet;
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+mod auth;
+mod body;
+mod flood;
+
+pub use auth::{Denied, SessionAuth};
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the way in needs.
+pub struct Ingress {
+    sessions: HashMap<String, SessionAuth>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    max_body: usize,
+    trusted_proxies: Vec<IpNet>,
+    failures: flood::Failures,
+    bell: Arc<Notify>,
+    metrics: Arc<Metrics>,
+    store_is_down: AtomicBool,
+}
+
+/// Why a post is not stored. Each has its answer.
+#[derive(Debug)]
+enum Refusal {
+    NotAuthentic(StatusCode, &'static str),
+    Limited,
+    TooLarge,
+    Broken,
+    Slow,
+    Unavailable,
+}
+
+impl Ingress {
+    /// Takes the sessions, the bound and the proxies from the configuration. `bell` is rung after each append that
+    /// brought something new.
+    ///
+    /// # Errors
+    /// A sentence, if a session's proofs cannot be read.
+    pub fn new(
+        config: &config::Config,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        bell: Arc<Notify>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, String> {
+        let proofs = config.sessions.iter().map(|session| {
+            let auth = SessionAuth::new(session)?;
+            Ok((session.name.as_str().to_owned(), auth))
+        });
+        Ok(Self {
+            sessions: proofs.collect::<Result<_, String>>()?,
+            failures: flood::Failures::new(Arc::clone(&clock)),
+            store,
+            clock,
+            max_body: config.server.max_body_bytes,
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            bell,
+            metrics,
+            store_is_down: AtomicBool::new(false),
+        })
+    }
+
+    /// Counts a failed authentication; the answer is 429 once the address has used up its allowance.
+    fn failure(&self, peer: IpAddr, request: &axum::http::request::Parts, otherwise: Refusal) -> Refusal {
+        let source = auth::source_address(peer, &request.headers, &self.trusted_proxies);
+        if self.failures.count(source) { otherwise } else { Refusal::Limited }
+    }
+
+    /// The whole way of one post, up to the durable append. Authentic posts never meet the limiter.
+    async fn take(&self, request: Request<Body>) -> Result<Vec<Appended>, Refusal> {
+        let (head, body) = request.into_parts();
+        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
+        let no_session = || Refusal::NotAuthentic(StatusCode::NOT_FOUND, NO_SESSION);
+        let denied = |_: Denied| Refusal::NotAuthentic(StatusCode::UNAUTHORIZED, NOT_AUTHENTIC);
+
+        let name = head.uri.path().rsplit('/').next().unwrap_or_default();
+        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+        let session =
+            self.sessions.get(name.as_ref()).ok_or_else(|| self.failure(peer, &head, no_session()))?;
+        if body.size_hint().lower() > self.max_body as u64 {
+            return Err(Refusal::TooLarge);
+        }
+        let claim = session
+            .check_head(&head.uri, &head.headers)
+            .map_err(|wrong| self.failure(peer, &head, denied(wrong)))?;
+        let body = tokio::time::timeout(BODY_TIMEOUT, read(body, self.max_body))
+            .await
+            .map_err(|_| Refusal::Slow)??;
+        session.check_body(claim, &body).map_err(|wrong| self.failure(peer, &head, denied(wrong)))?;
+
+        let entries = body::entries(session.name(), &body, self.clock.now());
+        self.append(entries).await
+    }
+
+    /// The durable append. A store that fails is told of once, not once per post.
+    async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<Appended>, Refusal> {
+        let appended = self.store.append(entries).await;
+        let was_down = self.store_is_down.load(Ordering::Relaxed);
+        if appended.is_err() != was_down {
+            self.store_is_down.store(!was_down, Ordering::Relaxed);
+            match &appended {
+                Ok(_) => tracing::info!("webhooks can be stored again"),
+                Err(error) => {
+                    tracing::error!(%error, "webhooks cannot be stored; answering 503 until they can")
+                }
+            }
+        }
+        appended.map_err(|_| Refusal::Unavailable)
+    }
+}
+
+/// Reads the body, at most `max` bytes; the usual body of one frame is not copied.
+async fn read(mut body: Body, max: usize) -> Result<Bytes, Refusal> {
+    let mut first = Bytes::new();
+    let mut gathered = BytesMut::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
+        if first.len().max(gathered.len()) + data.len() > max {
+            return Err(Refusal::TooLarge);
+        }
+        if first.is_empty() && gathered.is_empty() {
+            first = data;
+        } else {
+            if gathered.is_empty() {
+                gathered.extend_from_slice(&std::mem::take(&mut first));
+            }
+            gathered.extend_from_slice(&data);
+        }
+    }
+    Ok(if gathered.is_empty() { first } else { gathered.freeze() })
+}
+
+const STORED: &str = r#"{"status":"stored"}"#;
+const REPEAT: &str = r#"{"status":"repeat"}"#;
+const NO_SESSION: &str =
+    r#"{"error":"there is no such session","next":"check the name at the end of the URL"}"#;
+const NOT_AUTHENTIC: &str =
+    r#"{"error":"not authentic","next":"check the webhook secret and the signature key"}"#;
+const LIMITED: &str = r#"{"error":"too many failed authentications","next":"wait, then mend the secret"}"#;
+const TOO_LARGE: &str =
+    r#"{"error":"the body is too large","next":"raise [server] max_body if it is genuine"}"#;
+const BROKEN: &str = r#"{"error":"the body ended early","next":"send it again"}"#;
+const SLOW: &str = r#"{"error":"the body took too long","next":"send it again"}"#;
+const UNAVAILABLE: &str = r#"{"error":"cannot be made durable now","next":"send it again"}"#;
+
+/// The route, over HTTP/1 with the peer's address as connect info.
+pub fn router(state: Arc<Ingress>) -> Router {
+    Router::new().route("/webhooks/{session}", post(receive)).with_state(state)
+}
+
+/// Answers, counts, rings.
+async fn receive(State(ingress): State<Arc<Ingress>>, request: Request<Body>) -> Response {
+    match ingress.take(request).await {
+        Ok(appended) => {
+            let repeats = appended.iter().filter(|one| **one == Appended::Repeat).count();
+            let new = appended.len() - repeats;
+            ingress.metrics.webhook(WebhookOutcome::Stored, new as u64);
+            ingress.metrics.webhook(WebhookOutcome::Repeat, repeats as u64);
+            if new > 0 {
+                ingress.bell.notify_one();
+            }
+            answer(StatusCode::ACCEPTED, if new > 0 { STORED } else { REPEAT })
+        }
+        Err(refusal) => {
+            let (outcome, response) = refusal.answer();
+            if let Some(outcome) = outcome {
+                ingress.metrics.webhook(outcome, 1);
+            }
+            tracing::debug!(?refusal, "webhook not taken");
+            response
+        }
+    }
+}
+
+impl Refusal {
+    /// How it is counted and what the caller hears.
+    fn answer(&self) -> (Option<WebhookOutcome>, Response) {
+        let again = |seconds, mut response: Response| {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(seconds));
+            response
+        };
+        match self {
+            Self::NotAuthentic(status, text) => (Some(WebhookOutcome::Unauthentic), answer(*status, text)),
+            Self::Limited => {
+                let response = again("60", answer(StatusCode::TOO_MANY_REQUESTS, LIMITED));
+                (Some(WebhookOutcome::Limited), response)
+            }
+            Self::TooLarge => {
+                (Some(WebhookOutcome::TooLarge), answer(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE))
+            }
+            Self::Broken => (None, answer(StatusCode::BAD_REQUEST, BROKEN)),
+            Self::Slow => (None, answer(StatusCode::REQUEST_TIMEOUT, SLOW)),
+            Self::Unavailable => {
+                let response = again("5", answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE));
+                (Some(WebhookOutcome::Unavailable), response)
+            }
+        }
+    }
+}
+
+/// A short JSON answer.
+fn answer(status: StatusCode, text: &'static str) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
