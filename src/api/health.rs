@@ -1,0 +1,65 @@
+//! `/healthz`, `/readyz`, `/metrics`: for supervisors and scrapers. The first two are open to all, so they tell names and
+//! counts and no texts.
+
+use super::Api;
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use std::{sync::Arc, time::Duration};
+
+/// Longer than this a store that can write does not take.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// The process answers; nothing more is claimed.
+pub(super) async fn healthz() -> Json<Value> {
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+}
+
+/// 200 exactly when webhooks can be stored; the body tells the rest.
+pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
+    let ready = matches!(tokio::time::timeout(PROBE_LIMIT, api.store.probe()).await, Ok(Ok(())));
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let parts = api.owners.status();
+    let sessions: Vec<_> =
+        parts.sessions.iter().map(|(name, state)| json!({"name": name, "state": state})).collect();
+    let lists: Vec<_> = api
+        .owners
+        .lists()
+        .into_iter()
+        .map(|list| json!({"name": list.name, "entries": list.entries, "refused": list.refused.is_some()}))
+        .collect();
+    let refused: Vec<_> = parts.refused.iter().map(|(what, _)| what).collect();
+    let alerts = if ready { api.store.alerts(100).await.map_or(0, |alerts| alerts.len()) } else { 0 };
+    let body = json!({
+        "ready": ready,
+        "canary_age": null,
+        "sessions": sessions,
+        "lists": lists,
+        "policies_refused": refused.iter().any(|what| what.as_str() == "policies"),
+        "refused": refused,
+        "alerts": alerts,
+    });
+    (status, Json(body)).into_response()
+}
+
+/// Depths and ceilings are read at the scrape, everything else was counted as it happened.
+pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    if let Ok(depths) = api.store.depths().await {
+        api.metrics.set_depths(&depths, api.clock.now());
+    }
+    for ceiling in api.owners.limits().await {
+        api.metrics.set_ceiling(
+            &ceiling.session,
+            ceiling.class,
+            &ceiling.window,
+            ceiling.used,
+            ceiling.limit,
+        );
+    }
+    let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, format)], api.metrics.render()).into_response()
+}
