@@ -1,0 +1,174 @@
+//! How a verb reaches what the daemon remembers: through the running daemon's API, or, with none running, by opening the
+//! store itself under its lock. Both ways end in the same functions of `api`.
+
+use super::Context;
+use crate::{
+    api::{
+        explain::look_up,
+        views::{self, Query},
+    },
+    clock::Clock,
+    config::Config,
+    store::{Store, sqlite},
+};
+use anyhow::{Context as _, anyhow};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+/// A daemon on this machine answers within this, or there is none.
+const KNOCK: Duration = Duration::from_secs(2);
+
+/// What the running daemon leaves in its data folder.
+#[derive(Deserialize)]
+struct Notice {
+    address: SocketAddr,
+}
+
+/// A running daemon, by its API.
+pub(super) struct Daemon {
+    http: reqwest::Client,
+    base: url::Url,
+    token: Option<String>,
+}
+
+/// Either way to what is remembered.
+pub(super) enum Door {
+    /// A daemon answers.
+    Daemon(Daemon),
+    /// None does; the store is ours meanwhile.
+    Store(Arc<dyn Store>, Arc<dyn Clock>),
+}
+
+impl Daemon {
+    /// The running daemon of this configuration, if one answers.
+    pub(super) async fn find(config: &Config) -> anyhow::Result<Option<Self>> {
+        let Ok(text) = std::fs::read_to_string(config.server.data_dir.join("daemon.json")) else {
+            return Ok(None);
+        };
+        let Ok(Notice { address }) = serde_json::from_str(&text) else { return Ok(None) };
+        let reached = match address {
+            SocketAddr::V4(a) if a.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], a.port())),
+            SocketAddr::V6(a) if a.ip().is_unspecified() => {
+                SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], a.port()))
+            }
+            other => other,
+        };
+        let base: url::Url =
+            format!("http://{reached}/").parse().context("the daemon's address is no URL")?;
+        // A proxy of the environment is for the world outside, never for this machine.
+        let http = reqwest::Client::builder().no_proxy().build().context("no HTTP client can be made")?;
+        let token = config.server.admin_token.as_ref().map(crate::config::Secret::expose).transpose();
+        let token = token.map_err(|why| anyhow!("{why}"))?.map(str::to_owned);
+        let found = http.get(base.join("healthz")?).timeout(KNOCK).send().await;
+        Ok(found.is_ok_and(|answer| answer.status().is_success()).then_some(Self { http, base, token }))
+    }
+
+    /// What the open `/readyz` tells.
+    pub(super) async fn readiness(&self) -> anyhow::Result<Value> {
+        let answer = self.http.get(self.base.join("readyz")?).timeout(KNOCK).send().await?;
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+    }
+
+    /// One call of the API; a refusal becomes an error with its sentence and next step.
+    async fn ask(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &impl serde::Serialize,
+    ) -> anyhow::Result<String> {
+        let token = self.token.as_deref().ok_or_else(|| {
+            anyhow!("the running daemon has no admin token, so it cannot be asked\n  set [server] admin_token and restart it")
+        })?;
+        let mut url = self.base.clone();
+        let segments = ["api", "v1"].iter().chain(path);
+        url.path_segments_mut()
+            .map_err(|()| anyhow!("the daemon's address has no path"))?
+            .clear()
+            .extend(segments);
+        let request =
+            self.http.request(method, url).bearer_auth(token).query(query).timeout(Duration::from_secs(60));
+        let answer =
+            request.send().await.map_err(|e| anyhow!("the daemon did not answer: {}", e.without_url()))?;
+        let status = answer.status();
+        let text =
+            answer.text().await.map_err(|e| anyhow!("the daemon's answer broke off: {}", e.without_url()))?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        let refusal: Value = serde_json::from_str(&text).unwrap_or_default();
+        match (refusal["error"].as_str(), refusal["next"].as_str()) {
+            (Some(error), Some(next)) => Err(anyhow!("{error}\n  {next}")),
+            _ => Err(anyhow!("the daemon answered {status}\n  see its log")),
+        }
+    }
+
+    async fn ask_json(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &impl serde::Serialize,
+    ) -> anyhow::Result<Value> {
+        serde_json::from_str(&self.ask(method, path, query).await?).context("the daemon's answer is not JSON")
+    }
+
+    /// Changes something.
+    pub(super) async fn post(&self, path: &[&str]) -> anyhow::Result<Value> {
+        self.ask_json(Method::POST, path, &[("", ""); 0]).await
+    }
+}
+
+impl Door {
+    /// Finds the daemon, or opens the store.
+    pub(super) async fn open(context: &Context, config: &Config) -> anyhow::Result<Self> {
+        if let Some(daemon) = Daemon::find(config).await? {
+            return Ok(Self::Daemon(daemon));
+        }
+        let store = sqlite::open(&config.store.path, Arc::clone(&context.clock))?;
+        Ok(Self::Store(Arc::new(store), Arc::clone(&context.clock)))
+    }
+
+    /// The journal.
+    pub(super) async fn events(&self, query: &Query) -> anyhow::Result<Value> {
+        match self {
+            Self::Daemon(daemon) => daemon.ask_json(Method::GET, &["events"], query).await,
+            Self::Store(store, _) => Ok(views::events(&**store, query).await.map_err(say)?),
+        }
+    }
+
+    /// Puts an event back in line.
+    pub(super) async fn retry(&self, id: &str) -> anyhow::Result<Value> {
+        match self {
+            Self::Daemon(daemon) => daemon.post(&["events", id, "retry"]).await,
+            Self::Store(store, _) => views::retry(&**store, id).await.map_err(say),
+        }
+    }
+
+    /// The outbox.
+    pub(super) async fn outbox(&self, query: &Query) -> anyhow::Result<Value> {
+        match self {
+            Self::Daemon(daemon) => daemon.ask_json(Method::GET, &["outbox"], query).await,
+            Self::Store(store, _) => views::outbox(&**store, query).await.map_err(say),
+        }
+    }
+
+    /// Why something happened; as text, or as JSON.
+    pub(super) async fn explain(&self, reference: &str, as_json: bool) -> anyhow::Result<String> {
+        match self {
+            Self::Daemon(daemon) => {
+                let query = json!({"format": if as_json { "json" } else { "text" }});
+                daemon.ask(Method::GET, &["explain", reference], &query).await
+            }
+            Self::Store(store, clock) => {
+                let explained = look_up(&**store, reference).await.map_err(say)?;
+                Ok(if as_json { serde_json::to_string(&explained)? } else { explained.text(clock.now()) })
+            }
+        }
+    }
+}
+
+/// A refusal as an error of the command line.
+fn say(refusal: crate::api::Refusal) -> anyhow::Error {
+    anyhow!("{}\n  {}", refusal.error, refusal.next)
+}
