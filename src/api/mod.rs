@@ -30,6 +30,8 @@ pub mod explain;
 mod health;
 mod journal;
 mod owners;
+#[cfg(test)]
+mod tests;
 pub mod views;
 
 /// What the API needs.

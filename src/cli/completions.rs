@@ -1,6 +1,6 @@
 //! `completions`: what a shell needs to complete our verbs.
 
-use super::Cli;
+use super::{Cli, print};
 use clap::{Args, CommandFactory};
 use std::process::ExitCode;
 
@@ -12,7 +12,9 @@ pub(super) struct Completions {
 
 impl Completions {
     pub(super) fn run(self) -> ExitCode {
-        clap_complete::generate(self.shell, &mut Cli::command(), "perimeterd", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "perimeterd", &mut script);
+        print::raw(&String::from_utf8_lossy(&script));
         ExitCode::SUCCESS
     }
 }

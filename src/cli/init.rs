@@ -21,7 +21,8 @@ const CONFIG: &str = include_str!("init.toml");
 const SCRAPERS: &str = "# One entry a line: a number (+4915112345678), a prefix (+92*), a country (@PK), a LID (77001@lid).\n\
     # After it, if you like: reason=scraper expires=2027-01-31\n";
 const ALLOWLIST: &str = "# Who is never removed: one number a line, as in blacklists/scrapers.txt.\n";
-const SUBSCRIPTIONS: &str = "phone,status,plan,expires_at\n";
+/// With one row, because an empty file is refused; the number is one that nobody has.
+const SUBSCRIPTIONS: &str = "phone,status,plan,expires_at\n+447700900000,active,example,2099-12-31\n";
 
 #[derive(Args)]
 pub(super) struct Init {
@@ -32,29 +33,35 @@ pub(super) struct Init {
 impl Init {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let dir = std::path::absolute(&self.dir).context("the folder's path cannot be read")?;
-        let webhook_secret = random_word()?;
-        let mut files = vec![
-            (PathBuf::from("perimeterd.toml"), CONFIG.as_bytes().to_vec()),
-            ("admin-token".into(), random_word()?.into_bytes()),
-            ("webhook-secret".into(), webhook_secret.clone().into_bytes()),
-            ("blacklists/scrapers.txt".into(), SCRAPERS.into()),
-            ("allowlist.txt".into(), ALLOWLIST.into()),
-            ("subscriptions.csv".into(), SUBSCRIPTIONS.into()),
-        ];
-        shipped(&POLICIES, &mut files);
-        if let Some((taken, _)) = files.iter().find(|(path, _)| dir.join(path).exists()) {
-            return Err(anyhow!(
-                "{} exists already; nothing was written\n  give an empty folder",
-                dir.join(taken).display()
-            ));
-        }
-        for (path, content) in &files {
-            write(&dir.join(path), content)?;
-        }
-        make_folder(&dir.join("data"))?;
+        let webhook_secret = make(&dir)?;
         tell(context, &dir, &webhook_secret);
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Makes the folder; answers the webhook's secret.
+fn make(dir: &Path) -> anyhow::Result<String> {
+    let webhook_secret = random_word()?;
+    let mut files = vec![
+        (PathBuf::from("perimeterd.toml"), CONFIG.as_bytes().to_vec()),
+        ("admin-token".into(), random_word()?.into_bytes()),
+        ("webhook-secret".into(), webhook_secret.clone().into_bytes()),
+        ("blacklists/scrapers.txt".into(), SCRAPERS.into()),
+        ("allowlist.txt".into(), ALLOWLIST.into()),
+        ("subscriptions.csv".into(), SUBSCRIPTIONS.into()),
+    ];
+    shipped(&POLICIES, &mut files);
+    if let Some((taken, _)) = files.iter().find(|(path, _)| dir.join(path).exists()) {
+        return Err(anyhow!(
+            "{} exists already; nothing was written\n  give an empty folder",
+            dir.join(taken).display()
+        ));
+    }
+    for (path, content) in &files {
+        write(&dir.join(path), content)?;
+    }
+    make_folder(&dir.join("data"))?;
+    Ok(webhook_secret)
 }
 
 /// The shipped policies with their templates and tests.
@@ -102,7 +109,7 @@ fn tell(context: &Context, dir: &Path, secret: &str) {
     print::line(&format!("made {}\n", dir.display()));
     print::line("next:");
     print::line(&format!("  1. in {} put your instance_id, public_url and the group's id", config.display()));
-    print::line("  2. export WAWP_ACCESS_TOKEN=…");
+    print::line("  2. put your members into subscriptions.csv, and: export WAWP_ACCESS_TOKEN=…");
     print::line("  3. register this webhook with Wawp, for the group events and messages:");
     print::line(&format!("       https://YOUR-HOST{path}"));
     print::line(&format!(
@@ -115,24 +122,14 @@ fn tell(context: &Context, dir: &Path, secret: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::SystemClock, config, policy, telemetry::LogFormat};
-    use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
-
-    fn context() -> Context {
-        Context {
-            config: None,
-            json: true,
-            log_format: LogFormat::Human,
-            clock: Arc::new(SystemClock::new()),
-            redactor: Arc::default(),
-        }
-    }
+    use crate::{config, policy};
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn what_init_makes_is_good_private_and_only_observes() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("guard");
-        assert!(Init { dir: dir.clone() }.run(&context()).is_ok());
+        make(&dir).unwrap();
         let words = [("WAWP_ACCESS_TOKEN".to_owned(), "token".to_owned())];
         let config = config::load(Some(&dir.join("perimeterd.toml")), words).unwrap();
         assert_eq!(config.secret_problems(), Vec::<String>::new());
@@ -148,7 +145,7 @@ mod tests {
     fn init_never_overwrites() {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("allowlist.txt"), "+4915112345678").unwrap();
-        let refused = Init { dir: home.path().to_path_buf() }.run(&context()).unwrap_err();
+        let refused = make(home.path()).unwrap_err();
         assert!(refused.to_string().contains("allowlist.txt exists already"));
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
     }

@@ -2,15 +2,22 @@
 
 use crate::clock::Timestamp;
 use serde_json::Value;
+use std::io::{self, Write as _};
+
+/// Prints a text as it is. Who closes the pipe has read enough.
+pub(super) fn raw(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
 
 /// Prints one JSON value on one line.
 pub(super) fn json(value: &Value) {
-    println!("{value}");
+    line(&value.to_string());
 }
 
 /// Prints a line for people.
 pub(super) fn line(text: &str) {
-    println!("{text}");
+    raw(&format!("{text}\n"));
 }
 
 /// Prints rows with the columns under each other; the last column is as wide as it is.
@@ -21,7 +28,7 @@ pub(super) fn table(rows: &[Vec<String>]) {
     let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     for row in rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        line(cells.collect::<Vec<_>>().join("  ").trim_end());
     }
 }
 

@@ -36,6 +36,8 @@ use tokio::sync::Notify;
 mod auth;
 mod body;
 mod flood;
+#[cfg(test)]
+mod tests;
 
 pub use auth::{Denied, SessionAuth};
 
