@@ -115,7 +115,7 @@ impl Daemon {
 
     /// Changes something.
     pub(super) async fn post(&self, path: &[&str]) -> anyhow::Result<Value> {
-        self.ask_json(Method::POST, path, &[("", ""); 0]).await
+        self.ask_json(Method::POST, path, &Query::default()).await
     }
 }
 
@@ -133,7 +133,7 @@ impl Door {
     pub(super) async fn events(&self, query: &Query) -> anyhow::Result<Value> {
         match self {
             Self::Daemon(daemon) => daemon.ask_json(Method::GET, &["events"], query).await,
-            Self::Store(store, _) => Ok(views::events(&**store, query).await.map_err(say)?),
+            Self::Store(store, _) => views::events(&**store, query).await.map_err(say),
         }
     }
 
@@ -171,4 +171,52 @@ impl Door {
 /// A refusal as an error of the command line.
 fn say(refusal: crate::api::Refusal) -> anyhow::Error {
     anyhow!("{}\n  {}", refusal.error, refusal.next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{Router, http::Uri, response::IntoResponse as _};
+
+    /// A daemon that answers with what it was asked, after the token.
+    async fn echo() -> Daemon {
+        // Another test may have installed one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let home = tempfile::tempdir().unwrap();
+        let answer = |method: axum::http::Method, uri: Uri, headers: axum::http::HeaderMap| async move {
+            if headers.get("authorization").is_some_and(|value| value == "Bearer letmein") {
+                return axum::Json(json!({"asked": format!("{method} {uri}")})).into_response();
+            }
+            let refusal = json!({"error": "the token is wrong", "next": "mend it"});
+            let status = if uri.path() == "/healthz" { 200 } else { 401 };
+            (axum::http::StatusCode::from_u16(status).unwrap(), axum::Json(refusal)).into_response()
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let notice = json!({"address": listener.local_addr().unwrap(), "pid": 1});
+        std::fs::write(home.path().join("daemon.json"), notice.to_string()).unwrap();
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
+        let text = format!("[server]\ndata_dir = {:?}\nadmin_token = \"letmein\"\n", home.path())
+            + "[[sessions]]\nname = \"main\"\ninstance_id = \"A1B2C3D4E5F6\"\naccess_token = \"t\"\nwebhook_secret = \"s\"\n";
+        let config = crate::config::parse(text, &home.path().join("perimeterd.toml"), []).unwrap();
+        Daemon::find(&config).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_running_daemon_is_asked_with_the_token() {
+        let door = Door::Daemon(echo().await);
+        let asked = |answer: Value| answer["asked"].as_str().unwrap().to_owned();
+        let query = Query { limit: Some(5), state: Some("new".into()), ..Query::default() };
+        assert_eq!(asked(door.events(&query).await.unwrap()), "GET /api/v1/events?limit=5&state=new");
+        let retried = asked(door.retry("e17").await.unwrap());
+        assert_eq!(retried.trim_end_matches('?'), "POST /api/v1/events/e17/retry");
+        let text = door.explain("evt/1?", false).await.unwrap();
+        assert!(text.contains("GET /api/v1/explain/evt%2F1%3F?format=text"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_the_daemon_is_told_with_its_next_step() {
+        let daemon = Daemon { token: Some("letmeout".into()), ..echo().await };
+        let refused = Door::Daemon(daemon).retry("e17").await.unwrap_err();
+        assert_eq!(refused.to_string(), "the token is wrong\n  mend it");
+    }
 }

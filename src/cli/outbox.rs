@@ -45,18 +45,10 @@ impl Outbox {
 }
 
 fn row(row: &Value) -> Vec<String> {
-    // A call is written as an object whose one key, or whose tag, names it.
-    let call = match row.get("call") {
-        Some(Value::Object(call)) => {
-            let tag = call.get("call").and_then(Value::as_str).map(str::to_owned);
-            tag.or_else(|| call.keys().next().cloned()).unwrap_or_default()
-        }
-        _ => print::text(row, "/call"),
-    };
     vec![
         print::text(row, "/id"),
         print::text(row, "/state"),
-        call,
+        print::text(row, "/call/call"),
         print::text(row, "/session"),
         print::text(row, "/jid"),
         print::time(row, "/created_at"),
