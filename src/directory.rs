@@ -27,11 +27,16 @@ pub struct Membership {
     pub left_at: Option<Timestamp>,
     /// When we removed them last.
     pub removed_at: Option<Timestamp>,
+    /// When their last join was received, if one was told.
+    pub told_at: Option<Timestamp>,
     /// We removed them and no leave has been told since.
     pub removal_open: bool,
     /// Taken in with the first roster; no join was told.
     pub adopted: bool,
 }
+
+/// Gateways keep rosters in caches: so long after a join was received, a roster without the person proves nothing.
+pub const ROSTER_LAG: Duration = Duration::from_secs(120);
 
 /// What a told join is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,9 +140,12 @@ impl Membership {
         }
     }
 
-    /// Whether a roster read from `at` on that does not list them shows that they left.
+    /// Whether a roster read from `at` on that does not list them shows that they left. A join received within
+    /// [`ROSTER_LAG`] before it stands: the roster may be an old one, and a scraper must not be lost to a cache.
     pub fn missing_means_left(&self, at: Timestamp) -> bool {
-        self.present && self.seen_at.or(self.joined_at).is_none_or(|seen| before(seen, at))
+        self.present
+            && self.seen_at.or(self.joined_at).is_none_or(|seen| before(seen, at))
+            && self.told_at.is_none_or(|told| told + ROSTER_LAG < at)
     }
 }
 
@@ -238,6 +246,9 @@ mod tests {
         assert_eq!(removed(0, 5000).listed(at(64_000)), Listed::Outdated);
         assert_eq!(removed(0, 5000).listed(at(65_001)), Listed::Found);
         assert!(present(0).missing_means_left(at(1000)));
+        let told = Membership { told_at: Some(at(0)), ..present(0) };
+        assert!(!told.missing_means_left(at(120_000)), "the roster may come from a cache");
+        assert!(told.missing_means_left(at(120_001)));
         assert!(!present(5000).missing_means_left(at(5400)), "a join told in whole seconds may be later");
     }
 

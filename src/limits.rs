@@ -9,12 +9,28 @@ use crate::{
     action::Class,
     clock::Timestamp,
     config::{Pacing, Window},
-    store::{CallId, LedgerEntry},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
+
+/// A call in the ledger of the ceilings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct CallId(pub i64);
+
+/// A ledger entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// The call.
+    pub id: CallId,
+    /// Its class; a cold message has two entries.
+    pub class: Class,
+    /// When it began, in ledger time.
+    pub started_at: Timestamp,
+    /// When it ended; `None` while it is under way.
+    pub ended_at: Option<Timestamp>,
+}
 
 /// Whether a call may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

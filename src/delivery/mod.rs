@@ -1,1 +1,503 @@
-//! delivery
+//! The delivery: outbox rows become calls.
+//!
+//! One [`Courier`] per session, one call in flight. It takes the best row that its lane, the ceilings and the pacing let
+//! go, has a removal looked at again on fresh facts ([`Witness`]), begins the call durably, makes it, and settles it.
+//! Nothing sleeps with a claim in hand: whatever must wait stays a waiting row.
+//!
+//! It decides nothing about people and knows no policy; it meets the pipeline only in the outbox.
+
+mod clearance;
+mod lanes;
+mod outcome;
+mod pacing;
+mod reads;
+
+pub use reads::PhoneRequest;
+
+use crate::{
+    action::{Call, Class},
+    clock::{Clock, Timestamp},
+    config::Config,
+    facts::Standing,
+    ids::{GroupId, OutboxId, SessionName},
+    limits::{CallId, Ceilings, Ledger, Permit},
+    retry,
+    store::{Row, Settled, Store, StoreError},
+    telemetry::Metrics,
+    wawp::{
+        client::Client,
+        error::{CallError, Outcome},
+    },
+    welcome::{self, Newcomer},
+};
+use async_trait::async_trait;
+use clearance::{Clearance, Looks};
+use lanes::Lanes;
+use outcome::Consequence;
+use pacing::Pacing;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Rows looked at in one step.
+const HEADS: u32 = 64;
+
+/// After the store failed, and at most between two looks at the outbox.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A probe that succeeded vouches for the gateway this long.
+const VOUCHED: Duration = Duration::from_secs(5);
+
+/// Looks again at a removal just before it is sent (P5).
+#[async_trait]
+pub trait Witness: Send + Sync + 'static {
+    /// Whether the removal is still asked for, on fresh facts.
+    async fn look(&self, row: &Row) -> Result<Standing, StoreError>;
+}
+
+/// What a courier works with; the composition root fills it in.
+pub struct Parts {
+    /// The session.
+    pub session: SessionName,
+    /// Its client.
+    pub client: Client,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The wall clock: when a roster was read.
+    pub wall: Arc<dyn Clock>,
+    /// The steady clock: schedules and the ledger.
+    pub steady: Arc<dyn Clock>,
+    /// The ceilings.
+    pub ceilings: Ceilings,
+    /// The ledger, as restored; shared with whoever shows it.
+    pub ledger: Arc<Mutex<Ledger>>,
+    /// Who looks again at removals.
+    pub witness: Arc<dyn Witness>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Tells that the outbox has changed.
+    pub outbox_bell: watch::Receiver<()>,
+    /// To ring when a roster was appended to the journal.
+    pub journal_bell: Arc<Notify>,
+    /// Rosters asked for.
+    pub rosters: mpsc::UnboundedReceiver<GroupId>,
+    /// Phones asked for.
+    pub phones: mpsc::Receiver<PhoneRequest>,
+}
+
+/// One session's deliverer.
+pub struct Courier {
+    session: SessionName,
+    client: Client,
+    config: Arc<Config>,
+    store: Arc<dyn Store>,
+    wall: Arc<dyn Clock>,
+    steady: Arc<dyn Clock>,
+    ceilings: Ceilings,
+    ledger: Arc<Mutex<Ledger>>,
+    metrics: Arc<Metrics>,
+    outbox_bell: watch::Receiver<()>,
+    journal_bell: Arc<Notify>,
+    rosters: mpsc::UnboundedReceiver<GroupId>,
+    phones: mpsc::Receiver<PhoneRequest>,
+    pacing: Pacing,
+    lanes: Lanes,
+    looks: Looks,
+    wanted: reads::Wanted,
+    /// When to ask which groups we are in.
+    listing_due: Option<Timestamp>,
+    other_form: HashSet<OutboxId>,
+    health: Health,
+}
+
+/// What a courier thinks of its gateway.
+struct Health {
+    /// No call before.
+    paused_until: Timestamp,
+    /// No cold message before.
+    cold_locked_until: Timestamp,
+    /// A call failed in a way that may be the gateway's: ask before the next write.
+    suspect: bool,
+    /// Failed probes in a row.
+    failed_probes: u32,
+    /// Some row failed since the last success.
+    rows_failed: bool,
+    /// When a probe succeeded last, by elapsed time.
+    vouched: Option<Duration>,
+}
+
+impl Health {
+    fn new() -> Self {
+        Self {
+            paused_until: Timestamp(0),
+            cold_locked_until: Timestamp(0),
+            suspect: false,
+            failed_probes: 0,
+            rows_failed: false,
+            vouched: None,
+        }
+    }
+}
+
+/// What a step came to.
+enum Step {
+    /// Something was done: look again at once.
+    Again,
+    /// Nothing to do before then, unless a bell rings.
+    At(Option<Timestamp>),
+}
+
+impl Courier {
+    /// Puts it together; nothing runs yet.
+    pub fn new(parts: Parts) -> Self {
+        let pacing = Pacing::new(parts.config.pacing);
+        let looks = Looks::new(parts.witness, parts.config.policies.fresh_for, parts.config.policies.evidence_wait);
+        Self {
+            session: parts.session,
+            client: parts.client,
+            config: parts.config,
+            store: parts.store,
+            wall: parts.wall,
+            steady: parts.steady,
+            ceilings: parts.ceilings,
+            ledger: parts.ledger,
+            metrics: parts.metrics,
+            outbox_bell: parts.outbox_bell,
+            journal_bell: parts.journal_bell,
+            rosters: parts.rosters,
+            phones: parts.phones,
+            pacing,
+            lanes: Lanes::default(),
+            looks,
+            wanted: reads::Wanted::default(),
+            listing_due: None,
+            other_form: HashSet::new(),
+            health: Health::new(),
+        }
+    }
+
+    /// Works until `stop`; the call in flight is finished and settled first.
+    pub async fn run(mut self, stop: CancellationToken) {
+        if let Err(error) = self.introduce().await {
+            tracing::error!(session = %self.session, error = %error, "the session could not introduce itself");
+        }
+        while !stop.is_cancelled() {
+            match self.step().await {
+                Ok(Step::Again) => {}
+                Ok(Step::At(due)) => self.wait(due, &stop).await,
+                Err(error) => {
+                    tracing::error!(session = %self.session, error = %error, "the outbox cannot be worked on now");
+                    self.wait(Some(self.steady.now() + PAUSE), &stop).await;
+                }
+            }
+        }
+    }
+
+    async fn wait(&mut self, due: Option<Timestamp>, stop: &CancellationToken) {
+        let pause = due.map_or(PAUSE, |due| due.since(self.steady.now()).min(PAUSE));
+        let request = tokio::select! {
+            _ = self.outbox_bell.changed() => None,
+            () = self.looks.changed() => None,
+            group = self.rosters.recv() => {
+                if let Some(group) = group { self.wanted.ask(group, self.steady.now()); }
+                None
+            }
+            request = self.phones.recv() => request,
+            () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => None,
+            () = stop.cancelled() => None,
+        };
+        if let Some(request) = request
+            && let Err(error) = self.answer_phone(request).await
+        {
+            tracing::error!(session = %self.session, error = %error, "a phone could not be looked up");
+        }
+    }
+
+    async fn step(&mut self) -> Result<Step, StoreError> {
+        let now = self.steady.now();
+        if now < self.health.paused_until {
+            return Ok(Step::At(Some(self.health.paused_until)));
+        }
+        if self.health.suspect {
+            return self.probe(now).await;
+        }
+        self.verify_unknown(now).await?;
+        let write = self.write(now).await?;
+        let Step::At(write_due) = write else { return Ok(Step::Again) };
+        let read_due = match self.read(now).await? {
+            Ok(()) => return Ok(Step::Again),
+            Err(due) => due,
+        };
+        if let Ok(request) = self.phones.try_recv() {
+            self.answer_phone(request).await?;
+            return Ok(Step::Again);
+        }
+        let row_due = self.store.next_due(&self.session, now).await?;
+        Ok(Step::At([write_due, read_due, row_due].into_iter().flatten().min()))
+    }
+
+    /// Asks the gateway something harmless. While it fails no row is tried, so no message meets a hanging gateway and
+    /// the order of the lanes stands; once it is back after an outage, every row that failed is due at once.
+    async fn probe(&mut self, now: Timestamp) -> Result<Step, StoreError> {
+        let vouched = self.health.vouched.is_some_and(|at| self.steady.elapsed().saturating_sub(at) < VOUCHED);
+        if vouched {
+            self.health.suspect = false;
+            return Ok(Step::Again);
+        }
+        match self.permit(&[Class::Read], now) {
+            Permit::Granted => {}
+            Permit::NotBefore(at) => return Ok(Step::At(Some(at))),
+            Permit::AfterCall => return Ok(Step::At(None)),
+            // Reads are switched off: the row's own back-off has to do.
+            Permit::Never => {
+                self.health.suspect = false;
+                return Ok(Step::Again);
+            }
+        }
+        let client = self.client.clone();
+        let outcome = self.reading(async move { client.me().await }).await?;
+        if let Err(error) = &outcome
+            && let Some(least) = outcome::least_pause(error)
+        {
+            self.health.failed_probes += 1;
+            let attempts = self.health.failed_probes.min(retry::LANE_PATIENCE);
+            self.health.paused_until = self.steady.now() + retry::back_off(attempts, Some(least), fastrand::f64());
+            if self.health.failed_probes == 1 {
+                let text = format!("{}: the gateway does not work, calls wait: {error}", self.session);
+                self.alert("gateway", self.session.as_str(), &text).await?;
+            }
+            return Ok(Step::At(Some(self.health.paused_until)));
+        }
+        let was_away = self.health.failed_probes > 0;
+        self.health.suspect = false;
+        self.health.failed_probes = 0;
+        self.health.vouched = Some(self.steady.elapsed());
+        if was_away {
+            self.back_again().await?;
+        }
+        Ok(Step::Again)
+    }
+
+    /// The gateway works again: rows that failed are due now, in their order.
+    async fn back_again(&mut self) -> Result<(), StoreError> {
+        self.health.rows_failed = false;
+        self.lanes.free_all();
+        let hastened = self.store.hasten_rows(&self.session, self.steady.now()).await?;
+        tracing::info!(session = %self.session, rows = hastened, "the gateway works again");
+        Ok(())
+    }
+
+    /// Removals whose outcome nobody knows: one roster read settles them (P8).
+    async fn verify_unknown(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        for row in self.store.unknown_removals(&self.session, now).await? {
+            if let Some(group) = row.call.group() {
+                self.wanted.ask(group.clone(), now);
+            }
+            let later = Settled {
+                state: row.state,
+                not_before: Some(now + Duration::from_secs(60)),
+                note: row.note.clone(),
+                counts: true,
+            };
+            self.store.settle(None, vec![(row.id, later)], now, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the next writing call, if one may go.
+    async fn write(&mut self, now: Timestamp) -> Result<Step, StoreError> {
+        if let Err(at) = self.pacing.peek(now) {
+            return Ok(Step::At(Some(at)));
+        }
+        let (open, mut due) = self.open_classes(now);
+        if open.is_empty() {
+            return Ok(Step::At(due));
+        }
+        self.lanes.tidy(now);
+        let mut waiting_lanes = Lanes::default();
+        for row in self.store.heads(&self.session, &open, now, HEADS).await? {
+            if self.lanes.holds_up(&row, now) || waiting_lanes.holds_up(&row, now) {
+                continue;
+            }
+            match self.clear(&row, now).await? {
+                Clearance::Go { rows, classes } => return self.go(row, rows, classes, now).await,
+                Clearance::Settled => return Ok(Step::Again),
+                Clearance::Wait(until) => {
+                    waiting_lanes.hold(&row, now + PAUSE);
+                    due = [due, until].into_iter().flatten().min();
+                }
+            }
+        }
+        Ok(Step::At(due))
+    }
+
+    /// Classes with a free place, and when the next of the others gets one.
+    fn open_classes(&self, now: Timestamp) -> (Vec<Class>, Option<Timestamp>) {
+        let (mut open, mut due) = (Vec::new(), None);
+        for class in Class::ALL.into_iter().filter(|class| *class != Class::ColdDm) {
+            match self.permit(&[class], now) {
+                Permit::Granted | Permit::Never => open.push(class),
+                Permit::NotBefore(at) => due = [due, Some(at)].into_iter().flatten().min(),
+                Permit::AfterCall => {}
+            }
+        }
+        (open, due)
+    }
+
+    /// Begins, calls, settles.
+    async fn go(
+        &mut self,
+        row: Row,
+        rows: Vec<Row>,
+        classes: Vec<Class>,
+        now: Timestamp,
+    ) -> Result<Step, StoreError> {
+        if let Err(at) = self.pacing.take(now) {
+            return Ok(Step::At(Some(at)));
+        }
+        let ids = rows.iter().map(|row| row.id).collect();
+        let begun = self.store.begin(&self.session, ids, classes.clone(), self.steady.now()).await?;
+        // Somebody cancelled it between the look and the start: nothing happened.
+        let Some(id) = begun else { return Ok(Step::Again) };
+        self.ledger().begin(id, &classes);
+        let started = self.steady.elapsed();
+        let outcome = self.call(&row, &rows).await;
+        let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
+        self.metrics.gateway_call(classes[0], outcome::word(&outcome), seconds);
+        self.settle(id, &row, rows, &outcome).await?;
+        Ok(Step::Again)
+    }
+
+    async fn settle(&mut self, id: CallId, row: &Row, rows: Vec<Row>, outcome: &Outcome<()>) -> Result<(), StoreError> {
+        let now = self.steady.now();
+        let attempts = row.attempts + 1;
+        let other_form = self.has_other_form(row);
+        let meaning = outcome::meaning(row, outcome, attempts, now, fastrand::f64(), other_form);
+        let settled = rows.iter().map(|row| (row.id, meaning.settled.clone())).collect();
+        self.store.settle(Some(id), settled, now, now).await?;
+        let longest = self.ceilings.longest();
+        self.ledger().end(id, now, longest);
+        self.metrics.action(row.call.name(), meaning.settled.state, rows.len());
+        self.tell(row, &meaning, rows.len());
+        if let (Some(due), true) = (meaning.settled.not_before, outcome.is_err()) {
+            self.lanes.failed(row, attempts, due);
+        }
+        if meaning.alert {
+            let text = format!(
+                "{} {} ({}): {}",
+                row.call.name(),
+                meaning.settled.state,
+                row.id,
+                meaning.settled.note.as_deref().unwrap_or_default()
+            );
+            self.alert("delivery", &format!("{} {}", self.session, row.call.name()), &text).await?;
+        }
+        if let (Err(CallError::Refused { code: Some(404), .. }), Call::Remove { group, .. }) = (outcome, &row.call) {
+            // The gateway says they are not in it: a roster that is no longer from a cache will tell.
+            self.wanted.ask(group.clone(), now + crate::directory::ROSTER_LAG + PAUSE);
+        }
+        self.follow(meaning.session, row).await
+    }
+
+    /// What an outcome means for the session.
+    async fn follow(&mut self, consequence: Consequence, row: &Row) -> Result<(), StoreError> {
+        match consequence {
+            Consequence::Healthy => {
+                self.other_form.remove(&row.id);
+                if std::mem::take(&mut self.health.rows_failed) {
+                    self.back_again().await?;
+                }
+            }
+            Consequence::Suspect => {
+                self.health.suspect = true;
+                self.health.rows_failed = true;
+            }
+            Consequence::Paused(until) => {
+                self.health.paused_until = until;
+                self.health.rows_failed = true;
+            }
+            Consequence::ColdLocked(until) => self.health.cold_locked_until = until,
+            Consequence::OtherForm => {
+                self.other_form.insert(row.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, row: &Row, meaning: &outcome::Meaning, count: usize) {
+        let member = row.person.unwrap_or_default();
+        let group = row.call.group().map(ToString::to_string).unwrap_or_default();
+        let note = meaning.settled.note.as_deref().unwrap_or_default();
+        tracing::info!(
+            session = %self.session, row = %row.id, decision = %row.decision, group, member = %member, count,
+            state = %meaning.settled.state, note, "{}", row.call.name()
+        );
+    }
+
+    async fn alert(&self, kind: &str, key: &str, text: &str) -> Result<(), StoreError> {
+        self.metrics.alert(kind);
+        tracing::warn!(kind, session = %self.session, "alert: {text}");
+        self.store.alert(self.steady.now(), kind, key, text).await
+    }
+
+    /// Makes the call of a row; `rows` are all that go out with it.
+    async fn call(&self, row: &Row, rows: &[Row]) -> Outcome<()> {
+        let client = &self.client;
+        match &row.call {
+            Call::Remove { group, .. } => client.remove(group, &self.jid(row)).await,
+            Call::Dm { text, .. } => client.send_text(&self.jid(row), text, &[]).await,
+            Call::Say { group, text, mentions } => client.send_text(group.as_str(), text, mentions).await,
+            Call::AnnounceOnly { group, on } => client.announce_only(group, *on).await,
+            Call::RevokeInvite { group } => client.revoke_invite(group).await.map(|_| ()),
+            Call::Welcome { group, text, .. } => {
+                let newcomers: Vec<Newcomer> = rows
+                    .iter()
+                    .map(|row| Newcomer { name: row.name.clone(), jid: row.jid.clone() })
+                    .collect();
+                let message = welcome::message(text.as_deref(), &newcomers);
+                client.send_text(group.as_str(), &message.text, &message.mentions).await
+            }
+        }
+    }
+
+    /// The id to use for the person: the form the roster or event used, or the other one after a mismatch.
+    fn jid(&self, row: &Row) -> String {
+        if self.other_form.contains(&row.id) {
+            other_jid(row).unwrap_or_else(|| row.jid.clone())
+        } else {
+            row.jid.clone()
+        }
+    }
+
+    fn has_other_form(&self, row: &Row) -> bool {
+        !self.other_form.contains(&row.id) && other_jid(row).is_some()
+    }
+
+    fn permit(&self, classes: &[Class], now: Timestamp) -> Permit {
+        self.ledger().check_all(&self.ceilings, classes, now)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.health.suspect || self.steady.now() < self.health.paused_until
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The person's id in the form that the row does not use, if it is known.
+fn other_jid(row: &Row) -> Option<String> {
+    let person = row.person?;
+    if row.jid.ends_with("@lid") {
+        person.phone.map(crate::ids::Phone::jid)
+    } else {
+        person.lid.map(crate::ids::Lid::jid)
+    }
+}

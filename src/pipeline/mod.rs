@@ -1,1 +1,516 @@
-//! pipeline
+//! The pipeline: journal entries become decisions.
+//!
+//! Two halves, each one commit: entries are *applied* (vendor JSON → events → directory, runs written as pending), and
+//! runs are *decided* (facts, policy, decision with its outbox rows). The directory changes in journal order; runs are
+//! ordered per person and group; a run that waits for a slow fact holds up nobody else. Everything taken up is durable,
+//! so a kill at any moment leaves nothing but work to do again.
+//!
+//! It sends nothing: what it decides is in the outbox, and the delivery's bell is rung.
+
+mod decision;
+mod gathering;
+mod guard;
+mod intake;
+mod reexamine;
+mod velocity;
+
+pub use gathering::Identities;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    config::{self, Config},
+    event::Hook,
+    facts::{Answer, Facts, Need},
+    ids::{DecisionId, EntryId, GroupId, PersonId, SessionName},
+    lists::ListBook,
+    policy::{Outcome, PolicyBook, PolicyError, PolicySet},
+    store::{Entry, EntryState, Reading, RunInput, RunRecord, RunState, Store, StoreError},
+    subscriptions::SubscriptionBook,
+    telemetry::Metrics,
+};
+use gathering::{Gathering, Progress};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, RwLock},
+    time::Duration,
+};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use velocity::{Move, REACH, Velocity};
+
+/// Entries taken in one transaction.
+const ENTRIES_AT_ONCE: u32 = 512;
+
+/// Runs decided in one transaction.
+const RUNS_AT_ONCE: usize = 256;
+
+/// After the store failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What the pipeline works with; the composition root fills it in.
+pub struct Parts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The wall clock: what facts are judged by.
+    pub wall: Arc<dyn Clock>,
+    /// The steady clock: what schedules are kept by.
+    pub steady: Arc<dyn Clock>,
+    /// The policies in force.
+    pub policies: Arc<PolicyBook>,
+    /// The lists in force.
+    pub lists: Arc<ListBook>,
+    /// Who pays.
+    pub subscriptions: Arc<SubscriptionBook>,
+    /// Phones behind LIDs.
+    pub identities: Arc<dyn Identities>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Rung when the journal has grown.
+    pub bell: Arc<Notify>,
+    /// To ring when the outbox has changed.
+    pub outbox_bell: watch::Sender<()>,
+    /// Where wanted rosters are asked for.
+    pub rosters: mpsc::UnboundedSender<(SessionName, GroupId)>,
+}
+
+/// The pipeline.
+pub struct Pipeline {
+    store: Arc<dyn Store>,
+    steady: Arc<dyn Clock>,
+    policies: Arc<PolicyBook>,
+    metrics: Arc<Metrics>,
+    bell: Arc<Notify>,
+    outbox_bell: watch::Sender<()>,
+    rosters: mpsc::UnboundedSender<(SessionName, GroupId)>,
+    gathering: Gathering,
+}
+
+/// Runs of one person in one group are made one after the other.
+type Turn = (GroupId, Option<PersonId>);
+
+/// The runs in hand.
+#[derive(Default)]
+struct Desk {
+    queue: VecDeque<DecisionId>,
+    /// Turns taken, with the runs that wait for theirs.
+    turns: HashMap<Turn, VecDeque<DecisionId>>,
+    /// Runs whose facts have come.
+    ready: VecDeque<(RunInput, Facts)>,
+    /// Everything in `queue`, `turns` and under way, so that a retry does not take a run twice.
+    known: HashSet<DecisionId>,
+    /// When pending runs were looked for last.
+    looked: Duration,
+    next_timer: Option<Timestamp>,
+}
+
+/// A run whose missing facts have come.
+type Fetched = (RunInput, Facts, Vec<(Need, Answer)>);
+
+impl Pipeline {
+    /// Puts it together; nothing runs yet.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            store: parts.store,
+            steady: parts.steady,
+            policies: parts.policies,
+            bell: parts.bell,
+            outbox_bell: parts.outbox_bell,
+            rosters: parts.rosters,
+            metrics: parts.metrics.clone(),
+            gathering: Gathering {
+                config: parts.config,
+                wall: parts.wall,
+                lists: parts.lists,
+                subscriptions: parts.subscriptions,
+                velocity: RwLock::new(Velocity::default()),
+                identities: parts.identities,
+                metrics: parts.metrics,
+            },
+        }
+    }
+
+    /// Works until `stop`; a transaction begun is finished first.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let (send, mut fetched) = mpsc::unbounded_channel::<Fetched>();
+        let mut desk = Desk::default();
+        while !stop.is_cancelled() {
+            match self.take_up(&mut desk).await {
+                Ok(()) => break,
+                Err(error) => self.rest(&error, &stop).await,
+            }
+        }
+        while !stop.is_cancelled() {
+            while let Ok(done) = fetched.try_recv() {
+                desk.take_fetched(done);
+            }
+            match self.step(&mut desk, &send).await {
+                Ok(true) => {}
+                Ok(false) => self.wait(&mut desk, &mut fetched, &stop).await,
+                Err(error) => self.rest(&error, &stop).await,
+            }
+        }
+    }
+
+    /// What a start finds: pending runs, and the moves that the velocity counters need.
+    async fn take_up(&self, desk: &mut Desk) -> Result<(), StoreError> {
+        for id in self.store.pending_runs().await? {
+            desk.enqueue(id);
+        }
+        let since = self.gathering.wall.now() - REACH;
+        for (group, at, joined) in self.store.arrivals_since(since).await? {
+            self.note(&group, at, if joined { Move::Join } else { Move::Leave });
+        }
+        Ok(())
+    }
+
+    async fn rest(&self, error: &StoreError, stop: &CancellationToken) {
+        tracing::error!(error = %error, "the pipeline cannot work now, it tries again in a second");
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn wait(&self, desk: &mut Desk, fetched: &mut mpsc::UnboundedReceiver<Fetched>, stop: &CancellationToken) {
+        // Timers that others set and runs that a retry put back are found at the latest after this long.
+        let pause = desk.next_timer.map_or(PAUSE, |due| due.since(self.steady.now()).min(PAUSE));
+        tokio::select! {
+            () = self.bell.notified() => {}
+            Some(done) = fetched.recv() => desk.take_fetched(done),
+            () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// One round: due timers, new entries, runs. Answers whether there was anything to do.
+    async fn step(
+        self: &Arc<Self>,
+        desk: &mut Desk,
+        send: &mpsc::UnboundedSender<Fetched>,
+    ) -> Result<bool, StoreError> {
+        let (fired, next) = self.store.fire_timers(self.steady.now()).await?;
+        desk.next_timer = next;
+        let entries = self.store.unread(EntryId(0), ENTRIES_AT_ONCE).await?;
+        let any = fired > 0 || !entries.is_empty();
+        if !entries.is_empty() {
+            self.apply(entries, desk).await?;
+        }
+        Ok(self.decide(desk, send).await? || any)
+    }
+
+    /// Applies entries together; if that fails, one by one, so that a single bad one stops nobody else.
+    async fn apply(&self, entries: Vec<Entry>, desk: &mut Desk) -> Result<(), StoreError> {
+        let own = self.store.own_sessions().await?;
+        let config = &self.gathering.config;
+        let readings: Vec<(EntryId, Reading)> =
+            entries.iter().map(|entry| (entry.id, intake::read(entry, config, &own))).collect();
+        match self.store.apply(readings.clone()).await {
+            Ok(applied) => self.applied(&readings, applied, desk),
+            Err(StoreError::Broken(_)) if readings.len() > 1 => {
+                for reading in readings {
+                    self.apply_one(reading, desk).await?;
+                }
+            }
+            Err(StoreError::Broken(why)) => {
+                for reading in readings {
+                    self.give_up(reading.0, &why, desk).await?;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn apply_one(&self, reading: (EntryId, Reading), desk: &mut Desk) -> Result<(), StoreError> {
+        match self.store.apply(vec![reading.clone()]).await {
+            Ok(applied) => self.applied(&[reading], applied, desk),
+            Err(StoreError::Broken(why)) => self.give_up(reading.0, &why, desk).await?,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// An entry that the directory cannot take is kept and shown, like one that cannot be read.
+    async fn give_up(&self, id: EntryId, why: &str, desk: &mut Desk) -> Result<(), StoreError> {
+        tracing::error!(entry = %id, error = why, "an entry could not be applied, it is kept as unreadable");
+        let reading = (id, Reading::Unreadable(format!("could not be applied: {why}")));
+        let applied = self.store.apply(vec![reading.clone()]).await?;
+        self.applied(&[reading], applied, desk);
+        Ok(())
+    }
+
+    fn applied(&self, readings: &[(EntryId, Reading)], applied: crate::store::Applied, desk: &mut Desk) {
+        for (id, reading) in readings {
+            if let Reading::Unreadable(why) = reading {
+                tracing::warn!(entry = %id, why, "an entry cannot be understood, it is kept");
+            }
+            self.metrics.entry(match reading {
+                Reading::Events(_) => EntryState::Applied,
+                Reading::Nothing(_) => EntryState::Ignored,
+                Reading::Unreadable(_) => EntryState::Unreadable,
+            });
+        }
+        for (group, at) in &applied.joins {
+            self.note(group, *at, Move::Join);
+        }
+        for (group, at) in &applied.leaves {
+            self.note(group, *at, Move::Leave);
+        }
+        for wanted in applied.rosters_wanted {
+            // Without a delivery (a stop is under way) the next start asks again.
+            let _ = self.rosters.send(wanted);
+        }
+        if applied.outbox_changed {
+            self.outbox_bell.send_replace(());
+        }
+        for id in applied.runs {
+            desk.enqueue(id);
+        }
+    }
+
+    fn note(&self, group: &GroupId, at: Timestamp, way: Move) {
+        let velocity = &self.gathering.velocity;
+        velocity.write().unwrap_or_else(std::sync::PoisonError::into_inner).note(group, at, way);
+    }
+
+    /// Makes runs whose turn it is and commits what they came to.
+    async fn decide(
+        self: &Arc<Self>,
+        desk: &mut Desk,
+        send: &mpsc::UnboundedSender<Fetched>,
+    ) -> Result<bool, StoreError> {
+        // A retry makes old runs pending again; they are found when there is nothing else to do.
+        let elapsed = self.steady.elapsed();
+        if desk.queue.is_empty() && desk.ready.is_empty() && elapsed.saturating_sub(desk.looked) >= PAUSE {
+            desk.looked = elapsed;
+            for id in self.store.pending_runs().await? {
+                desk.enqueue(id);
+            }
+        }
+        let mut batch: Vec<(RunInput, Option<Facts>)> = Vec::new();
+        while batch.len() < RUNS_AT_ONCE
+            && let Some((input, facts)) = desk.ready.pop_front()
+        {
+            batch.push((input, Some(facts)));
+        }
+        let ids: Vec<DecisionId> =
+            desk.queue.drain(..desk.queue.len().min(RUNS_AT_ONCE - batch.len())).collect();
+        if !ids.is_empty() {
+            let inputs = match self.store.run_inputs(ids.clone()).await {
+                Ok(inputs) => inputs,
+                Err(error) => {
+                    desk.put_back(ids, batch);
+                    return Err(error);
+                }
+            };
+            desk.forget_missing(&ids, &inputs);
+            batch.extend(inputs.into_iter().filter_map(|input| desk.take_turn(input)).map(|input| (input, None)));
+        }
+        if batch.is_empty() {
+            return Ok(!ids.is_empty());
+        }
+        self.make(batch, desk, send).await?;
+        Ok(true)
+    }
+
+    async fn make(
+        self: &Arc<Self>,
+        batch: Vec<(RunInput, Option<Facts>)>,
+        desk: &mut Desk,
+        send: &mpsc::UnboundedSender<Fetched>,
+    ) -> Result<(), StoreError> {
+        let set = self.policies.current();
+        let mut made = Vec::with_capacity(batch.len());
+        // Scripts are bounded, but they are work: the runtime may move its other tasks elsewhere meanwhile.
+        tokio::task::block_in_place(|| {
+            for (input, facts) in batch {
+                if let Some(record) = self.make_one(&input, facts, set.as_deref(), send) {
+                    made.push((input, record));
+                }
+            }
+        });
+        if made.is_empty() {
+            return Ok(());
+        }
+        let records = made.iter().map(|(_, record)| record.clone()).collect();
+        if let Err(error) = self.store.commit(records).await {
+            // Nothing of it happened: the runs are still pending and are made again.
+            for (input, _) in made.into_iter().rev() {
+                desk.end_turn(&input);
+                desk.known.insert(input.id);
+                desk.queue.push_front(input.id);
+            }
+            return Err(error);
+        }
+        for (input, record) in made {
+            desk.end_turn(&input);
+            self.tell(&input, &record);
+        }
+        self.outbox_bell.send_replace(());
+        Ok(())
+    }
+
+    /// Makes one run; `None` if it waits for facts that are being fetched.
+    fn make_one(
+        self: &Arc<Self>,
+        input: &RunInput,
+        facts: Option<Facts>,
+        set: Option<&PolicySet>,
+        send: &mpsc::UnboundedSender<Fetched>,
+    ) -> Option<RunRecord> {
+        let Some(block) = self.gathering.config.group_for(input.group.id.as_str()) else {
+            return Some(self.unguarded(input));
+        };
+        let case = self.case(input, block, set);
+        let Some(set) = set else {
+            let standing = self.policies.refused().unwrap_or_default();
+            let error = PolicyError::no_set(&standing);
+            return Some(decision::failed(&case, &error));
+        };
+        let mut facts = facts.unwrap_or_else(|| self.gathering.base(input, block));
+        match self.gathering.advance(set, block, &mut facts, None) {
+            Progress::Finished(Outcome::Decided(verdict)) => Some(decision::decided(&case, verdict)),
+            Progress::Finished(Outcome::Failed(error)) => Some(decision::failed(&case, &error)),
+            Progress::Finished(Outcome::Needs(_)) => {
+                let error = PolicyError::endless_needs(&block.chain);
+                Some(decision::failed(&case, &error))
+            }
+            Progress::Missing(needs) => {
+                self.fetch(input.clone(), facts, needs, send.clone());
+                None
+            }
+        }
+    }
+
+    fn fetch(self: &Arc<Self>, input: RunInput, facts: Facts, needs: Vec<Need>, send: mpsc::UnboundedSender<Fetched>) {
+        let pipeline = self.clone();
+        tokio::spawn(async move {
+            let answers = pipeline.gathering.fetch(&input.session, &facts, needs, None).await;
+            // A closed channel means a stop: the run stays pending and is made at the next start.
+            let _ = send.send((input, facts, answers));
+        });
+    }
+
+    fn case<'a>(&self, input: &'a RunInput, block: &'a config::Group, set: Option<&PolicySet>) -> decision::Case<'a> {
+        let person = input.member.as_ref().map(|member| member.person).unwrap_or_default();
+        decision::Case {
+            input,
+            block,
+            allowlisted: self.gathering.lists.allowlisted(person, self.gathering.wall.now()),
+            acting: self.acting(input),
+            welcome_window: self.gathering.config.welcome.window,
+            can_look_again: set.is_some_and(|set| set.defines(&block.chain, Hook::OnSweep)),
+            now: self.steady.now(),
+        }
+    }
+
+    /// A run whose group is guarded by nobody since the configuration changed.
+    fn unguarded(&self, input: &RunInput) -> RunRecord {
+        RunRecord {
+            id: input.id,
+            state: RunState::Decided,
+            chain: Vec::new(),
+            mode: config::Mode::Observe,
+            block: String::new(),
+            verdict: crate::facts::Verdict::default(),
+            failure: None,
+            decided_at: self.steady.now(),
+            rows: Vec::new(),
+            effects: Vec::new(),
+            recheck_at: None,
+        }
+    }
+
+    /// Log and counters, after the commit.
+    fn tell(&self, input: &RunInput, record: &RunRecord) {
+        let outcome = if record.failure.is_some() { "policy_error" } else { "decided" };
+        let last = record.verdict.final_action().map_or("none", |asked| asked.action.name());
+        self.metrics.decision(input.hook, outcome, last);
+        let who = input.member.as_ref().map(|member| member.person).unwrap_or_default();
+        for asked in &record.verdict.asked {
+            match &asked.action {
+                crate::action::Action::Log { text } => {
+                    tracing::info!(decision = %input.id, policy = asked.policy, line = asked.line, "{text}");
+                }
+                action => tracing::info!(
+                    decision = %input.id, group = %input.group.id, member = %who, hook = input.hook.function(),
+                    policy = asked.policy, line = asked.line, reason = asked.reason, block = record.block,
+                    observe = asked.observe || record.mode == config::Mode::Observe, "{}", action.name()
+                ),
+            }
+        }
+        for effect in &record.effects {
+            if let crate::store::Effect::Alert { kind, text, .. } = effect {
+                self.metrics.alert(kind);
+                tracing::warn!(kind, decision = %input.id, "alert: {text}");
+            }
+        }
+    }
+
+    /// A source that was down is back: those who wait for it are looked at now.
+    pub async fn source_is_back(&self) -> Result<usize, StoreError> {
+        let hastened = self.store.hasten_rechecks(self.steady.now()).await?;
+        self.bell.notify_one();
+        Ok(hastened)
+    }
+}
+
+impl Desk {
+    fn enqueue(&mut self, id: DecisionId) {
+        if self.known.insert(id) {
+            self.queue.push_back(id);
+        }
+    }
+
+    /// The run, if it is its turn; else it waits behind the one that has it.
+    fn take_turn(&mut self, input: RunInput) -> Option<RunInput> {
+        if input.state != RunState::Pending {
+            self.known.remove(&input.id);
+            return None;
+        }
+        match self.turns.entry(turn(&input)) {
+            std::collections::hash_map::Entry::Occupied(mut waiting) => {
+                waiting.get_mut().push_back(input.id);
+                None
+            }
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(VecDeque::new());
+                Some(input)
+            }
+        }
+    }
+
+    /// Ends a turn; the runs that waited for it come next.
+    fn end_turn(&mut self, input: &RunInput) {
+        self.known.remove(&input.id);
+        for id in self.turns.remove(&turn(input)).into_iter().flatten().rev() {
+            self.queue.push_front(id);
+        }
+    }
+
+    fn take_fetched(&mut self, (input, mut facts, answers): Fetched) {
+        facts.answers.extend(answers);
+        self.ready.push_back((input, facts));
+    }
+
+    /// Runs that are no longer on record are no longer known.
+    fn forget_missing(&mut self, asked: &[DecisionId], found: &[RunInput]) {
+        let found: HashSet<DecisionId> = found.iter().map(|input| input.id).collect();
+        for id in asked.iter().filter(|id| !found.contains(id)) {
+            self.known.remove(id);
+        }
+    }
+
+    fn put_back(&mut self, ids: Vec<DecisionId>, ready: Vec<(RunInput, Option<Facts>)>) {
+        for id in ids.into_iter().rev() {
+            self.queue.push_front(id);
+        }
+        self.ready.extend(ready.into_iter().filter_map(|(input, facts)| facts.map(|facts| (input, facts))));
+    }
+}
+
+fn turn(input: &RunInput) -> Turn {
+    (input.group.id.clone(), input.member.as_ref().map(|member| member.id))
+}

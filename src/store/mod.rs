@@ -6,6 +6,7 @@
 //!
 //! Every writing method returns only after its commit is durable. No method waits for anything but the disk.
 
+pub use crate::limits::{CallId, LedgerEntry};
 use crate::{
     action::{Call, Class, RowState},
     clock::Timestamp,
@@ -371,23 +372,6 @@ pub struct Row {
     pub wrote_to_us_at: Option<Timestamp>,
 }
 
-/// A call in the ledger of the ceilings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct CallId(pub i64);
-
-/// A ledger entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerEntry {
-    /// The call.
-    pub id: CallId,
-    /// Its class; a cold message has two entries.
-    pub class: Class,
-    /// When it began, in ledger time.
-    pub started_at: Timestamp,
-    /// When it ended; `None` while it is under way.
-    pub ended_at: Option<Timestamp>,
-}
-
 /// How a row goes on.
 #[derive(Clone, Debug)]
 pub struct Settled {
@@ -397,6 +381,8 @@ pub struct Settled {
     pub not_before: Option<Timestamp>,
     /// What to say about it.
     pub note: Option<String>,
+    /// Whether the call just made counts as an attempt; a session that was not ready made none.
+    pub counts: bool,
 }
 
 /// A group as the delivery and the start see it.

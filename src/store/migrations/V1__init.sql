@@ -81,6 +81,7 @@ CREATE TABLE members (
     joined_at       INTEGER,
     seen_at         INTEGER,
     left_at         INTEGER,
+    told_at         INTEGER,
     removed_at      INTEGER,
     removal_open    INTEGER NOT NULL DEFAULT 0,
     adopted         INTEGER NOT NULL DEFAULT 0,

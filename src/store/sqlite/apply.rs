@@ -140,7 +140,8 @@ impl Step<'_> {
         for who in people {
             let Some(known) = people::resolve(self.db, who.person)? else { continue };
             let at = At { group: group.id, person: known.id };
-            let entrance = Entrance { who, via, by: by.as_ref(), moment: event.at, adopted: false };
+            let received = Some(self.received_at);
+            let entrance = Entrance { who, via, by: by.as_ref(), moment: event.at, adopted: false, received };
             match members::load(self.db, at)?.told_join(event.at, self.received_at) {
                 Joining::Stale => continue,
                 Joining::Repeat => {
@@ -227,7 +228,9 @@ impl Step<'_> {
         let Some(me) = groups::note_me(self.db, &event.session, Person::default())? else { return Ok(()) };
         let at = At { group, person: me };
         let who = Participant::new(event.me);
-        let entrance = Entrance { who: &who, via: Via::Unknown, by: None, moment: event.at, adopted: false };
+        let received = Some(self.received_at);
+        let entrance =
+            Entrance { who: &who, via: Via::Unknown, by: None, moment: event.at, adopted: false, received };
         match members::load(self.db, at)?.told_join(event.at, self.received_at) {
             Joining::New => {
                 members::enter(self.db, at, entrance)?;

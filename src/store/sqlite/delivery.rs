@@ -153,6 +153,9 @@ fn settle_one(db: &Connection, id: OutboxId, settled: &Settled, now: Timestamp) 
     if !live {
         return Ok(());
     }
+    if row.state == RowState::Sending && !settled.counts {
+        db.prepare_cached("UPDATE outbox SET attempts = attempts - 1 WHERE id = ?")?.execute([id.0])?;
+    }
     let note = settled.note.as_deref();
     let later = settled.not_before.unwrap_or(now);
     match settled.state {

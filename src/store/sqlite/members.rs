@@ -23,7 +23,8 @@ pub(super) struct At {
 
 /// What the rules read; the default for somebody never seen there.
 pub(super) fn load(db: &Connection, at: At) -> Result<Membership, StoreError> {
-    let sql = "SELECT present, joined_at, seen_at, left_at, removed_at, removal_open, adopted FROM members
+    let sql = "SELECT present, joined_at, seen_at, left_at, removed_at, removal_open, adopted, told_at
+               FROM members
                WHERE group_id = ? AND person_id = ?";
     let found = db.prepare_cached(sql)?.query_row([at.group, at.person.0], membership).optional()?;
     Ok(found.unwrap_or_default())
@@ -38,6 +39,7 @@ fn membership(row: &Row<'_>) -> rusqlite::Result<Membership> {
         removed_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
         removal_open: row.get(5)?,
         adopted: row.get(6)?,
+        told_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
     })
 }
 
@@ -50,14 +52,16 @@ pub(super) struct Entrance<'a> {
     pub(super) moment: Timestamp,
     /// Taken in with the first roster.
     pub(super) adopted: bool,
+    /// When the join was received, if one was told.
+    pub(super) received: Option<Timestamp>,
 }
 
 /// They are in from now on. A role that nobody told is not carried over from an earlier membership; one that the first
 /// roster told stands if only its join was late.
 pub(super) fn enter(db: &Connection, at: At, entrance: Entrance<'_>) -> Result<(), StoreError> {
     let sql = "INSERT INTO members (group_id, person_id, jid, name, role, present, via, added_by, joined_at, seen_at,
-                                    adopted, joins)
-               VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8, ?8, ?9, 1)
+                                    adopted, joins, told_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8, ?8, ?9, 1, ?10)
                ON CONFLICT DO UPDATE SET
                    jid = excluded.jid, name = coalesce(excluded.name, name), present = 1,
                    role = CASE WHEN excluded.role = 'unknown' AND adopted AND present THEN role
@@ -65,7 +69,7 @@ pub(super) fn enter(db: &Connection, at: At, entrance: Entrance<'_>) -> Result<(
                    joins = joins + NOT (adopted AND present),
                    via = excluded.via, added_by = excluded.added_by, left_by = NULL,
                    joined_at = excluded.joined_at, seen_at = max(coalesce(seen_at, 0), excluded.seen_at),
-                   removal_open = 0, adopted = excluded.adopted";
+                   removal_open = 0, adopted = excluded.adopted, told_at = excluded.told_at";
     db.prepare_cached(sql)?.execute(params![
         at.group,
         at.person.0,
@@ -75,7 +79,8 @@ pub(super) fn enter(db: &Connection, at: At, entrance: Entrance<'_>) -> Result<(
         entrance.via.word(),
         entrance.by.map(to_json).transpose()?,
         entrance.moment.0,
-        entrance.adopted
+        entrance.adopted,
+        entrance.received.map(|at| at.0)
     ])?;
     Ok(())
 }
@@ -175,10 +180,10 @@ pub(super) fn count_message(db: &Connection, at: At, moment: Timestamp) -> Resul
 /// Everybody in a group, with what the rules read.
 pub(super) fn present(db: &Connection, group: i64) -> Result<Vec<(PersonId, bool, Membership)>, StoreError> {
     let sql = "SELECT m.present, m.joined_at, m.seen_at, m.left_at, m.removed_at, m.removal_open, m.adopted,
-                      p.id, p.is_own
+                      m.told_at, p.id, p.is_own
                FROM members m JOIN people p ON p.id = m.person_id WHERE m.group_id = ? AND m.present";
     let mut select = db.prepare_cached(sql)?;
-    let read = |row: &Row<'_>| Ok((PersonId(row.get(7)?), row.get(8)?, membership(row)?));
+    let read = |row: &Row<'_>| Ok((PersonId(row.get(8)?), row.get(9)?, membership(row)?));
     let found = select.query_map([group], read)?.collect::<Result<_, _>>()?;
     Ok(found)
 }

@@ -323,6 +323,13 @@ pub(super) fn absent(db: &Connection, at: At, now: Timestamp) -> Result<Absence,
     Ok(absence)
 }
 
+/// Whether a removal of somebody has been of unknown outcome since before `moment`.
+pub(super) fn is_doubted(db: &Connection, at: At, moment: Timestamp) -> Result<bool, StoreError> {
+    let doubted =
+        |row: &Head| row.state == RowState::Unknown && row.unknown_at.is_none_or(|since| since <= moment);
+    Ok(live_removals(db, at)?.iter().any(doubted))
+}
+
 /// A roster read from `moment` on still lists somebody: removals whose outcome nobody knew before that did not happen.
 pub(super) fn still_there(
     db: &Connection,

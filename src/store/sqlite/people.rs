@@ -156,6 +156,7 @@ fn merge_memberships(db: &Connection, stays: PersonId, goes: PersonId) -> Result
                               WHEN a.present THEN a.joined_at ELSE b.joined_at END,
              seen_at = nullif(max(coalesce(a.seen_at, 0), coalesce(b.seen_at, 0)), 0),
              left_at = nullif(max(coalesce(a.left_at, 0), coalesce(b.left_at, 0)), 0),
+             told_at = nullif(max(coalesce(a.told_at, 0), coalesce(b.told_at, 0)), 0),
              removed_at = nullif(max(coalesce(a.removed_at, 0), coalesce(b.removed_at, 0)), 0),
              removal_open = max(a.removal_open, b.removal_open) AND NOT max(a.present, b.present),
              adopted = max(a.adopted AND a.present, b.adopted AND b.present),

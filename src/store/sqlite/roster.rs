@@ -56,7 +56,8 @@ impl Step<'_> {
             Listed::Known => members::confirm(self.db, at, who, event.at)?,
             Listed::Found => {
                 let via = if adopted { Via::Reconciled } else { Via::Unknown };
-                let entrance = Entrance { who, via, by: None, moment: event.at, adopted: !adopted };
+                let entrance =
+                    Entrance { who, via, by: None, moment: event.at, adopted: !adopted, received: None };
                 members::enter(self.db, at, entrance)?;
                 groups::resize(self.db, at.group, 1)?;
                 // Whom we tried to remove and do not know whether we did is no newcomer: the removal is tried again.
@@ -75,10 +76,12 @@ impl Step<'_> {
     /// Who is in by the directory and not on the list has left.
     fn missing(&mut self, event: &Event, group: i64, listed: &HashSet<PersonId>) -> Result<(), StoreError> {
         for (id, is_own, known) in members::present(self.db, group)? {
-            if listed.contains(&id) || !known.missing_means_left(event.at) {
+            let at = At { group, person: id };
+            // Absence is all that a removal of unknown outcome waits for, whatever the roster's age.
+            let left = known.missing_means_left(event.at) || outbox::is_doubted(self.db, at, event.at)?;
+            if listed.contains(&id) || !left {
                 continue;
             }
-            let at = At { group, person: id };
             let nobody = Participant::new(crate::ids::Person::default());
             members::leave(self.db, at, &nobody, None, event.at)?;
             groups::resize(self.db, group, -1)?;

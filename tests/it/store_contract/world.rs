@@ -121,7 +121,7 @@ pub(crate) fn after(index: usize, row: NewRow) -> NewRow {
 }
 
 pub(crate) fn settled(state: RowState) -> Settled {
-    Settled { state, not_before: None, note: None }
+    Settled { state, not_before: None, note: None, counts: true }
 }
 
 /// A run decided then, with these rows.

@@ -1,0 +1,70 @@
+//! Who stands between the pipeline and the couriers, so that neither knows the other: phones asked for, rosters wanted,
+//! second looks.
+
+use super::RosterDesks;
+use crate::{
+    delivery::{PhoneRequest, Witness},
+    facts::{Lookup, Standing},
+    ids::{GroupId, Lid, Phone, SessionName},
+    pipeline::{Identities, Pipeline},
+    store::{Row, StoreError},
+};
+use async_trait::async_trait;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+/// A courier in the middle of a slow call does not answer; nobody waits longer than this for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks the couriers for phones.
+pub(super) struct GoBetween {
+    couriers: BTreeMap<SessionName, mpsc::Sender<PhoneRequest>>,
+}
+
+impl GoBetween {
+    pub(super) fn new(couriers: BTreeMap<SessionName, mpsc::Sender<PhoneRequest>>) -> Self {
+        Self { couriers }
+    }
+}
+
+#[async_trait]
+impl Identities for GoBetween {
+    async fn phone_of(&self, session: &SessionName, lid: Lid) -> Lookup<Phone> {
+        let busy = || Lookup::Unknown { why: "the number is hidden and the gateway is busy".into() };
+        let Some(courier) = self.couriers.get(session) else { return busy() };
+        let (answer, answered) = oneshot::channel();
+        if courier.try_send(PhoneRequest { lid, answer }).is_err() {
+            return busy();
+        }
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(lookup)) => lookup,
+            Ok(Err(_)) | Err(_) => busy(),
+        }
+    }
+}
+
+/// Has the pipeline look again at a removal.
+pub(super) struct SecondLook(pub(super) Arc<Pipeline>);
+
+#[async_trait]
+impl Witness for SecondLook {
+    async fn look(&self, row: &Row) -> Result<Standing, StoreError> {
+        self.0.reexamine(row).await
+    }
+}
+
+/// Hands wanted rosters to the courier of the session that is in the group.
+pub(super) async fn share_out(
+    mut wanted: mpsc::UnboundedReceiver<(SessionName, GroupId)>,
+    desks: RosterDesks,
+    stop: CancellationToken,
+) {
+    while let Some(Some((session, group))) = stop.run_until_cancelled(wanted.recv()).await {
+        if let Some(desk) = desks.get(&session) {
+            // A courier that is gone means a stop; the next start asks again.
+            let _ = desk.send(group);
+        }
+    }
+    stop.cancelled().await;
+}

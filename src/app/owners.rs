@@ -1,0 +1,117 @@
+//! What the API may see and change of the running parts.
+
+use super::Books;
+use crate::{
+    action::Class,
+    api::{CeilingUse, ListStatus, Owners, Status},
+    clock::{Clock, format_duration},
+    facts::{Lookup, Subscription},
+    ids::{Phone, SessionName},
+    limits::{Ceilings, Ledger},
+    store::{Pushed, Store},
+    telemetry::Metrics,
+};
+use async_trait::async_trait;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+/// A session's ceilings and their use.
+pub(super) struct Watched {
+    pub(super) session: SessionName,
+    pub(super) ceilings: Ceilings,
+    pub(super) ledger: Arc<Mutex<Ledger>>,
+}
+
+/// The running parts as the API sees them.
+pub(super) struct Desk {
+    pub(super) books: Arc<Books>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) wall: Arc<dyn Clock>,
+    pub(super) steady: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) watched: Vec<Watched>,
+    pub(super) journal_bell: Arc<Notify>,
+}
+
+#[async_trait]
+impl Owners for Desk {
+    fn lists(&self) -> Vec<ListStatus> {
+        let waiting = self.books.lists.waiting();
+        let refused = |name: &str| waiting.iter().find(|(other, _)| other == name).map(|(_, why)| why.clone());
+        let lists = self.books.lists.summary().into_iter();
+        lists
+            .map(|list| ListStatus {
+                refused: refused(&list.name),
+                entries: list.entries.unwrap_or_default() as u64,
+                taken_at: list.loaded_at,
+                name: list.name,
+            })
+            .collect()
+    }
+
+    async fn accept_list(&self, name: &str) -> Result<String, String> {
+        let (books, name, now) = (self.books.clone(), name.to_owned(), self.wall.now());
+        on_a_blocking_thread(move || books.lists.accept(&name, now)).await
+    }
+
+    async fn accept_subscriptions(&self) -> Result<String, String> {
+        let books = self.books.clone();
+        on_a_blocking_thread(move || books.subscriptions.accept()).await
+    }
+
+    async fn subscription(&self, phone: Phone) -> Lookup<Subscription> {
+        self.books.subscriptions.fetch(phone, None).await
+    }
+
+    async fn push(&self, phone: Phone, subscription: Subscription) -> Result<(), String> {
+        let pushed = Pushed { phone, subscription, at: self.wall.now() };
+        self.store.push_subscription(pushed.clone()).await.map_err(|e| e.to_string())?;
+        self.books.subscriptions.push(phone, pushed.subscription, pushed.at);
+        // Somebody may be waiting for just this.
+        if self.store.hasten_rechecks(self.steady.now()).await.is_ok() {
+            self.journal_bell.notify_one();
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> Status {
+        let mut refused: Vec<(String, String)> = Vec::new();
+        refused.extend(self.books.policies.refused().map(|why| ("policies".into(), why)));
+        refused.extend(self.books.lists.waiting());
+        refused.extend(self.books.subscriptions.waiting().map(|why| ("subscriptions".into(), why)));
+        let sessions = self.watched.iter().map(|watched| (watched.session.clone(), None)).collect();
+        Status { sessions, refused }
+    }
+
+    async fn limits(&self) -> Vec<CeilingUse> {
+        let now = self.steady.now();
+        let mut uses = Vec::new();
+        for watched in &self.watched {
+            let ledger = watched.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            for class in Class::ALL {
+                for window in watched.ceilings.windows(class, now) {
+                    let text = format_duration(window.length);
+                    let used = u32::try_from(ledger.used(class, window.length, now)).unwrap_or(u32::MAX);
+                    self.metrics.set_ceiling(&watched.session, class, &text, used, window.calls);
+                    uses.push(CeilingUse {
+                        session: watched.session.clone(),
+                        class,
+                        window: text,
+                        used,
+                        limit: window.calls,
+                    });
+                }
+            }
+        }
+        uses
+    }
+}
+
+async fn on_a_blocking_thread(
+    work: impl FnOnce() -> Result<String, String> + Send + 'static,
+) -> Result<String, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(answer) => answer,
+        Err(died) => Err(format!("the work died: {died}")),
+    }
+}

@@ -1,0 +1,82 @@
+//! The watch: edited files are looked at twice a second, and a source that was down is asked whether it is back.
+
+use super::{Books, tell};
+use crate::{
+    clock::{Clock, SystemClock},
+    pipeline::Pipeline,
+    store::Store,
+    telemetry::Metrics,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+/// An edit must be in force within two seconds; it is taken when two looks find the same.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+
+/// While the subscription source is down, one of those who wait for it is asked for this often (in looks).
+const PROBE_EVERY: u32 = 12;
+
+/// Looks at the files until `stop`.
+pub(super) async fn run(
+    books: Arc<Books>,
+    metrics: Arc<Metrics>,
+    store: Arc<dyn Store>,
+    pipeline: Arc<Pipeline>,
+    stop: CancellationToken,
+) {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut recoveries = books.subscriptions.recoveries();
+    let mut lists = books.lists.generation();
+    let mut looks = 0u32;
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
+        look(&books, &metrics, &*store).await;
+        looks = looks.wrapping_add(1);
+        for phone in books.subscriptions.take_ended() {
+            if let Err(error) = store.drop_pushed(phone).await {
+                tracing::error!(%error, "a pushed subscription that has served its time could not be dropped");
+            }
+        }
+        if looks.is_multiple_of(PROBE_EVERY) && books.subscriptions.is_down() {
+            probe(&books, &*store).await;
+        }
+        let now = (books.subscriptions.recoveries(), books.lists.generation());
+        if now != (recoveries, lists) {
+            (recoveries, lists) = now;
+            match pipeline.source_is_back().await {
+                Ok(0) => {}
+                Ok(people) => tracing::info!(people, "facts that were unknown may be known now: looking again"),
+                Err(error) => tracing::error!(%error, "those who wait for a fact could not be called up"),
+            }
+        }
+    }
+}
+
+/// One look at every file; a reload does the same at once.
+pub(super) async fn look(books: &Arc<Books>, metrics: &Metrics, store: &dyn Store) {
+    let (looking, now) = (books.clone(), SystemClock::new().now());
+    let takeups = tokio::task::spawn_blocking(move || {
+        let mut takeups = looking.policies.poll();
+        takeups.extend(looking.lists.poll(now));
+        takeups.extend(looking.subscriptions.poll());
+        takeups
+    })
+    .await;
+    match takeups {
+        Ok(takeups) => tell(&takeups, metrics, store, now).await,
+        Err(died) => tracing::error!(%died, "a look at the files failed"),
+    }
+}
+
+/// Asks the source for one person who waits for it; if it answers, everybody is called up.
+async fn probe(books: &Books, store: &dyn Store) {
+    match store.awaiting_recheck(1).await {
+        Ok(waiting) => {
+            for phone in waiting.iter().filter_map(|person| person.phone) {
+                books.subscriptions.fetch(phone, None).await;
+            }
+        }
+        Err(error) => tracing::error!(%error, "those who wait for a fact could not be found"),
+    }
+}

@@ -1,0 +1,188 @@
+//! Whether a row may go now: its place under the ceilings, its evidence, its audience.
+
+use super::{Courier, Witness};
+use crate::{
+    action::{Call, Class, RowState},
+    clock::Timestamp,
+    facts::Standing,
+    ids::OutboxId,
+    limits::Permit,
+    store::{Row, Settled, StoreError},
+};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use tokio::{sync::Notify, task::JoinHandle};
+
+/// A private message to somebody who has not written for this long is cold (DESIGN §4; tokens last about 28 days,
+/// whatsapp-reality.md §4.1).
+const WARM_FOR: Duration = Duration::from_secs(28 * 24 * 3600);
+
+/// A look that takes longer than this goes on in the background while other lanes are served.
+const AT_ONCE: Duration = Duration::from_millis(20);
+
+/// Evidence that was missing is looked for again after this long.
+const EVIDENCE_AGAIN: Duration = Duration::from_secs(5);
+
+/// Whether a row may go.
+pub(super) enum Clearance {
+    /// With these rows (itself first), counting under these classes.
+    Go { rows: Vec<Row>, classes: Vec<Class> },
+    /// It was settled or put off instead.
+    Settled,
+    /// Its lane waits; perhaps until then.
+    Wait(Option<Timestamp>),
+}
+
+/// Second looks under way.
+pub(super) struct Looks {
+    witness: Arc<dyn Witness>,
+    fresh_for: Duration,
+    evidence_wait: Duration,
+    under_way: HashMap<OutboxId, (Timestamp, JoinHandle<Result<Standing, StoreError>>)>,
+    /// Since when evidence is missing.
+    unclear_since: HashMap<OutboxId, Timestamp>,
+    bell: Arc<Notify>,
+}
+
+impl Looks {
+    pub(super) fn new(witness: Arc<dyn Witness>, fresh_for: Duration, evidence_wait: Duration) -> Self {
+        Self {
+            witness,
+            fresh_for,
+            evidence_wait,
+            under_way: HashMap::new(),
+            unclear_since: HashMap::new(),
+            bell: Arc::new(Notify::new()),
+        }
+    }
+
+    /// Waits until a look has come to something.
+    pub(super) async fn changed(&self) {
+        self.bell.notified().await;
+    }
+
+    /// The standing of a removal; `None` while the look is under way. A look that came to something while the row could
+    /// not go is worth nothing once it is older than `fresh_for`: it is made again.
+    async fn standing(&mut self, row: &Row, now: Timestamp) -> Result<Option<Standing>, StoreError> {
+        let begun = self.under_way.remove(&row.id);
+        let (since, mut look) = begun
+            .filter(|(since, look)| !look.is_finished() || now.since(*since) <= self.fresh_for)
+            .unwrap_or_else(|| (now, self.start(row.clone())));
+        match tokio::time::timeout(AT_ONCE, &mut look).await {
+            Ok(Ok(standing)) => standing.map(Some),
+            Ok(Err(died)) => Err(StoreError::Broken(format!("a second look died: {died}"))),
+            Err(_) => {
+                self.under_way.insert(row.id, (since, look));
+                Ok(None)
+            }
+        }
+    }
+
+    fn start(&self, row: Row) -> JoinHandle<Result<Standing, StoreError>> {
+        let (witness, bell) = (self.witness.clone(), self.bell.clone());
+        tokio::spawn(async move {
+            let standing = witness.look(&row).await;
+            bell.notify_one();
+            standing
+        })
+    }
+}
+
+impl Courier {
+    /// Whether this row may go now.
+    pub(super) async fn clear(&mut self, row: &Row, now: Timestamp) -> Result<Clearance, StoreError> {
+        let classes = self.classes(row, now);
+        if classes.contains(&Class::ColdDm) && now < self.health.cold_locked_until {
+            return self.put_off(row, self.health.cold_locked_until, row.note.clone(), now).await;
+        }
+        match self.permit(&classes, now) {
+            Permit::Granted => {}
+            Permit::NotBefore(at) if classes.len() > 1 => return self.put_off(row, at, row.note.clone(), now).await,
+            Permit::NotBefore(at) => return Ok(Clearance::Wait(Some(at))),
+            Permit::AfterCall => return Ok(Clearance::Wait(None)),
+            Permit::Never => {
+                let name = classes.last().map_or("", |class| class.as_str());
+                let note = format!("switched off by the configuration: [limits] {name} allows no call");
+                return self.end(row, RowState::Refused, note, now).await;
+            }
+        }
+        match &row.call {
+            Call::Remove { .. } => self.clear_removal(row, classes, now).await,
+            Call::Welcome { .. } => self.clear_welcome(row, classes, now).await,
+            Call::Dm { .. } | Call::Say { .. } | Call::AnnounceOnly { .. } | Call::RevokeInvite { .. } => {
+                Ok(Clearance::Go { rows: vec![row.clone()], classes })
+            }
+        }
+    }
+
+    /// The classes a row counts under.
+    fn classes(&self, row: &Row, now: Timestamp) -> Vec<Class> {
+        let warm = row.wrote_to_us_at.is_some_and(|at| at + WARM_FOR > now);
+        match row.call {
+            Call::Dm { .. } if !warm => vec![Class::Dm, Class::ColdDm],
+            _ => vec![row.call.class()],
+        }
+    }
+
+    async fn clear_removal(&mut self, row: &Row, classes: Vec<Class>, now: Timestamp) -> Result<Clearance, StoreError> {
+        let Some(standing) = self.looks.standing(row, now).await? else { return Ok(Clearance::Wait(None)) };
+        if !matches!(standing, Standing::Unclear(_)) {
+            self.looks.unclear_since.remove(&row.id);
+        }
+        match standing {
+            Standing::Asked => Ok(Clearance::Go { rows: vec![row.clone()], classes }),
+            Standing::Withdrawn(why) => self.end(row, RowState::Cancelled, why, now).await,
+            Standing::Refused(why) => self.end(row, RowState::Refused, why, now).await,
+            Standing::Unclear(why) => {
+                let since = *self.looks.unclear_since.entry(row.id).or_insert(now);
+                if now.since(since) < self.looks.evidence_wait {
+                    let note = format!("waits for evidence: {why}");
+                    return self.put_off(row, now + EVIDENCE_AGAIN, Some(note), now).await;
+                }
+                self.looks.unclear_since.remove(&row.id);
+                let note = format!("no evidence within [policies] evidence_wait: {why}");
+                let text = format!("a removal was dropped ({}, {}): {note}", row.id, row.decision);
+                self.alert("evidence", &format!("{} {why}", self.session), &text).await?;
+                self.end(row, RowState::Cancelled, note, now).await
+            }
+        }
+    }
+
+    /// A welcome goes out for all who are still there.
+    async fn clear_welcome(&mut self, row: &Row, classes: Vec<Class>, now: Timestamp) -> Result<Clearance, StoreError> {
+        let batch = self.store.welcome_batch(row.id).await?;
+        let (here, gone): (Vec<Row>, Vec<Row>) = batch.into_iter().partition(|row| row.present != Some(false));
+        if !gone.is_empty() {
+            let settled = gone.iter().map(|row| (row.id, ended(RowState::Cancelled, "left before the welcome".into())));
+            self.store.settle(None, settled.collect(), now, now).await?;
+            self.metrics.action("welcome", RowState::Cancelled, gone.len());
+        }
+        if here.is_empty() { Ok(Clearance::Settled) } else { Ok(Clearance::Go { rows: here, classes }) }
+    }
+
+    async fn put_off(
+        &mut self,
+        row: &Row,
+        until: Timestamp,
+        note: Option<String>,
+        now: Timestamp,
+    ) -> Result<Clearance, StoreError> {
+        let later = Settled { state: RowState::Waiting, not_before: Some(until), note, counts: true };
+        self.store.settle(None, vec![(row.id, later)], now, now).await?;
+        self.lanes.hold(row, until);
+        Ok(Clearance::Settled)
+    }
+
+    async fn end(&mut self, row: &Row, state: RowState, note: String, now: Timestamp) -> Result<Clearance, StoreError> {
+        tracing::info!(
+            session = %self.session, row = %row.id, decision = %row.decision, state = %state, note,
+            "{}", row.call.name()
+        );
+        self.metrics.action(row.call.name(), state, 1);
+        self.store.settle(None, vec![(row.id, ended(state, note))], now, now).await?;
+        Ok(Clearance::Settled)
+    }
+}
+
+fn ended(state: RowState, note: String) -> Settled {
+    Settled { state, not_before: None, note: Some(note), counts: true }
+}

@@ -1,0 +1,48 @@
+//! The pause between two writing calls of a session: governor keeps the shortest one, chance adds the rest.
+//!
+//! This smooths inside the ceilings; it is no ceiling itself (governor forgets at a restart and lets a burst through).
+
+use crate::{clock::Timestamp, config};
+use governor::{
+    DefaultDirectRateLimiter, Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+};
+use std::time::Duration;
+
+/// One session's pacing.
+pub(super) struct Pacing {
+    limiter: Option<DefaultDirectRateLimiter>,
+    gap: Duration,
+    spread: Duration,
+    not_before: Timestamp,
+}
+
+impl Pacing {
+    pub(super) fn new(config: config::Pacing) -> Self {
+        Self {
+            limiter: Quota::with_period(config.gap_min).map(RateLimiter::direct),
+            gap: config.gap_min,
+            spread: config.gap_max.saturating_sub(config.gap_min),
+            not_before: Timestamp(0),
+        }
+    }
+
+    /// Takes the place of one call at `now`, or says when to come again.
+    pub(super) fn take(&mut self, now: Timestamp) -> Result<(), Timestamp> {
+        self.peek(now)?;
+        if let Some(limiter) = &self.limiter
+            && let Err(not_until) = limiter.check()
+        {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            self.not_before = now + wait.max(Duration::from_millis(1));
+            return Err(self.not_before);
+        }
+        self.not_before = now + self.gap + self.spread.mul_f64(fastrand::f64());
+        Ok(())
+    }
+
+    /// Whether it is surely too early, without taking a place.
+    pub(super) fn peek(&self, now: Timestamp) -> Result<(), Timestamp> {
+        if now < self.not_before { Err(self.not_before) } else { Ok(()) }
+    }
+}

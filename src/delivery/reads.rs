@@ -1,0 +1,231 @@
+//! What a session reads from the gateway: who it is, rosters, phones behind LIDs. Every read is a call under the `read`
+//! ceiling; what comes back enters by the journal, like everything else we are told.
+
+use super::Courier;
+use crate::{
+    action::Class,
+    clock::Timestamp,
+    event::{Event, EventKind, GroupSnapshot},
+    facts::Lookup,
+    ids::{GroupId, Lid, Phone},
+    limits::Permit,
+    store::{NewEntry, Source, StoreError},
+    wawp::error::{CallError, Outcome},
+};
+use std::{collections::VecDeque, future::Future, time::Duration};
+use tokio::sync::oneshot;
+
+/// A roster that could not be read is asked for again after this long.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Somebody wants to know the phone behind a LID.
+pub struct PhoneRequest {
+    /// The LID.
+    pub lid: Lid,
+    /// Where the answer goes; nobody there is fine.
+    pub answer: oneshot::Sender<Lookup<Phone>>,
+}
+
+/// Rosters to be read, each group once.
+#[derive(Default)]
+pub(super) struct Wanted {
+    groups: VecDeque<(GroupId, Timestamp)>,
+}
+
+impl Wanted {
+    /// Asks for a group's roster, not before `due`.
+    pub(super) fn ask(&mut self, group: GroupId, due: Timestamp) {
+        if !self.groups.iter().any(|(other, _)| *other == group) {
+            self.groups.push_back((group, due));
+        }
+    }
+
+    fn due(&mut self, now: Timestamp) -> Option<GroupId> {
+        let index = self.groups.iter().position(|(_, due)| *due <= now)?;
+        self.groups.remove(index).map(|(group, _)| group)
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        self.groups.iter().map(|(_, due)| *due).min()
+    }
+}
+
+impl Courier {
+    /// Makes one read if one is wanted and the ceiling permits. `Err` inside tells when to come again.
+    pub(super) async fn read(&mut self, now: Timestamp) -> Result<Result<(), Option<Timestamp>>, StoreError> {
+        self.collect_wanted(now);
+        let Some(due) = [self.wanted.next_due(), self.listing_due].into_iter().flatten().min() else {
+            return Ok(Err(None));
+        };
+        if due > now {
+            return Ok(Err(Some(due)));
+        }
+        match self.permit(&[Class::Read], now) {
+            Permit::Granted => {}
+            Permit::NotBefore(at) => return Ok(Err(Some(at))),
+            Permit::AfterCall | Permit::Never => return Ok(Err(None)),
+        }
+        match self.wanted.due(now) {
+            Some(group) => self.read_group(group, now).await?,
+            None => self.list_groups(now).await?,
+        }
+        Ok(Ok(()))
+    }
+
+    /// Answers whoever asks for a phone, at once: from the gateway if the ceiling permits, else "not now".
+    pub(super) async fn answer_phone(&mut self, request: PhoneRequest) -> Result<(), StoreError> {
+        let unknown = |why: &str| Lookup::Unknown { why: why.into() };
+        if request.answer.is_closed() {
+            return Ok(());
+        }
+        if self.permit(&[Class::Read], self.steady.now()) != Permit::Granted || self.is_paused() {
+            let _ = request.answer.send(unknown("the number is hidden and the ceiling for reads is used up"));
+            return Ok(());
+        }
+        let client = self.client.clone();
+        let answer = match self.reading(async move { client.phone_of(request.lid).await }).await? {
+            Ok(Some(phone)) => {
+                self.store.learn(vec![(phone, request.lid)]).await?;
+                let as_of = self.wall.now();
+                Lookup::Known { value: phone, as_of, source: "gateway".into(), stale: false }
+            }
+            Ok(None) => unknown("WhatsApp hides this person's number"),
+            Err(error) => unknown(&format!("the gateway could not tell the number: {error}")),
+        };
+        let _ = request.answer.send(answer);
+        Ok(())
+    }
+
+    /// At a start: who we are, and the rosters of every group we guard.
+    pub(super) async fn introduce(&mut self) -> Result<(), StoreError> {
+        let client = self.client.clone();
+        let now = self.steady.now();
+        if self.permit(&[Class::Read], now) == Permit::Granted
+            && let Ok(me) = self.reading(async move { client.me().await }).await?
+        {
+            self.store.session_started(&self.session, me.person, now).await?;
+        }
+        let now = self.steady.now();
+        for group in self.store.groups().await? {
+            if group.sessions.contains(&self.session) && self.config.group_for(group.id.as_str()).is_some() {
+                self.wanted.ask(group.id, now);
+            }
+        }
+        self.listing_due = Some(now);
+        Ok(())
+    }
+
+    /// Asks which groups we are in and wants the rosters of the guarded ones: a group may have been guarded, or entered,
+    /// while nobody listened. Where the gateway cannot list, groups named in full in the configuration are read all the
+    /// same, and the others at first sight.
+    async fn list_groups(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.listing_due = None;
+        let client = self.client.clone();
+        let listed = match self.reading(async move { client.groups().await }).await? {
+            Ok(groups) => groups,
+            Err(error) => {
+                tracing::warn!(session = %self.session, error = %error, "the groups could not be listed");
+                if worth_asking_again(&error) {
+                    self.listing_due = Some(now + AGAIN);
+                }
+                let named = self.config.groups.iter().filter_map(|block| block.pattern.as_ref());
+                named.filter_map(|pattern| GroupId::parse(pattern.glob().glob())).collect()
+            }
+        };
+        for group in listed {
+            if self.config.group_for(group.as_str()).is_some() {
+                self.wanted.ask(group, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// A call of class `read`, in the ledger from its start to its end.
+    pub(super) async fn reading<T>(
+        &mut self,
+        call: impl Future<Output = Outcome<T>> + Send,
+    ) -> Result<Outcome<T>, StoreError> {
+        let classes = vec![Class::Read];
+        let begun = self.store.begin(&self.session, Vec::new(), classes.clone(), self.steady.now()).await?;
+        let Some(id) = begun else { return Ok(Err(CallError::Transient { retry_after: None, why: "the call could not begin".into() })) };
+        self.ledger().begin(id, &classes);
+        let started = self.steady.elapsed();
+        let outcome = call.await;
+        let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
+        self.metrics.gateway_call(Class::Read, super::outcome::word(&outcome), seconds);
+        let ended = self.steady.now();
+        self.store.settle(Some(id), Vec::new(), ended, ended).await?;
+        let longest = self.ceilings.longest();
+        self.ledger().end(id, ended, longest);
+        Ok(outcome)
+    }
+
+    fn collect_wanted(&mut self, now: Timestamp) {
+        while let Ok(group) = self.rosters.try_recv() {
+            self.wanted.ask(group, now);
+        }
+    }
+
+    async fn read_group(&mut self, group: GroupId, now: Timestamp) -> Result<(), StoreError> {
+        // Taken before the request: whoever enters while it is under way is not missing from it.
+        let at = self.wall.now();
+        let (client, id) = (self.client.clone(), group.clone());
+        let roster = match self.reading(async move { client.roster(&id).await }).await? {
+            Ok(roster) => roster,
+            Err(error) => {
+                self.roster_failed(group, &error, now);
+                return Ok(());
+            }
+        };
+        let mut snapshot = GroupSnapshot::new(group.clone());
+        if self.permit(&[Class::Read], self.steady.now()) == Permit::Granted {
+            let (client, id) = (self.client.clone(), group.clone());
+            if let Ok(info) = self.reading(async move { client.group(&id).await }).await? {
+                snapshot = info;
+            }
+        }
+        snapshot.participants = Some(roster);
+        self.append(EventKind::Roster { group: snapshot }, &group, at).await
+    }
+
+    fn roster_failed(&mut self, group: GroupId, error: &CallError, now: Timestamp) {
+        // The client has learnt that this gateway has only the plain route: the next call takes it, under the ceiling.
+        if matches!(error, CallError::Transient { retry_after: Some(Duration::ZERO), .. }) {
+            return self.wanted.ask(group, now);
+        }
+        tracing::warn!(session = %self.session, group = %group, error = %error, "a roster could not be read");
+        if worth_asking_again(error) {
+            self.wanted.ask(group, now + AGAIN);
+        }
+    }
+
+    async fn append(&mut self, kind: EventKind, group: &GroupId, at: Timestamp) -> Result<(), StoreError> {
+        let event = Event { session: self.session.clone(), at, me: crate::ids::Person::default(), kind };
+        let body = serde_json::to_vec(&event).map_err(|e| StoreError::Broken(e.to_string()))?;
+        let key = format!("{}\0roster {} {}", self.session, group.as_str(), at.as_millis());
+        let entry = NewEntry {
+            session: self.session.clone(),
+            source: Source::Roster,
+            key: key.into_bytes(),
+            body: body.into(),
+            received_at: at,
+        };
+        self.store.append(vec![entry]).await?;
+        self.journal_bell.notify_one();
+        Ok(())
+    }
+}
+
+fn worth_asking_again(error: &CallError) -> bool {
+    match error {
+        CallError::NotReady { .. }
+        | CallError::SlowDown { .. }
+        | CallError::Transient { .. }
+        | CallError::Unknown { .. } => true,
+        CallError::Refused { .. }
+        | CallError::Locked { .. }
+        | CallError::WrongIdentity { .. }
+        | CallError::Unsupported { .. }
+        | CallError::Fatal { .. } => false,
+    }
+}
