@@ -278,12 +278,28 @@ pub struct Evidence {
     pub as_of: Timestamp,
     /// Who said so: `directory`, `event`, a list's name, `subscriptions.csv`, …
     pub source: String,
+    /// The policies that read it: a removal rests on what the policy that asked for it has read.
+    #[serde(default)]
+    pub readers: Vec<String>,
     /// Nobody could tell.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unknown: bool,
     /// Served stale.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
+}
+
+/// What the second look at a removal came to, just before it is sent (P5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Still asked for, on fresh evidence, and no rail stands against it.
+    Asked,
+    /// No longer asked for; and why.
+    Withdrawn(String),
+    /// A guard rail stands against it; and which.
+    Refused(String),
+    /// Nobody can tell now; and why. It waits.
+    Unclear(String),
 }
 
 /// What a run came to.

@@ -335,6 +335,7 @@ mod tests {
                     value: "canceled".into(),
                     as_of: Timestamp(received_at.0 - 60_000),
                     source: "subscriptions.csv".into(),
+                    readers: vec!["subscribers".into()],
                     unknown: false,
                     stale: false,
                 }],

@@ -46,6 +46,21 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
+    /// No policy set is in force; `standing` is the problem that keeps it out.
+    pub fn no_set(standing: &str) -> Self {
+        Self::general(ErrorKind::Missing, "", format!("no good policy set was ever loaded: {standing}"))
+    }
+
+    /// The chain never came to an end of the facts it asks for.
+    pub fn endless_needs(chain: &[crate::config::ChainLink]) -> Self {
+        let names: Vec<&str> = chain.iter().map(|link| link.policy.as_str()).collect();
+        Self::general(
+            ErrorKind::Limit,
+            "",
+            format!("the chain {} asks for ever more facts", names.join(", ")),
+        )
+    }
+
     /// An error that no place in a file belongs to.
     pub(super) fn general(kind: ErrorKind, file: &str, message: impl Into<String>) -> Self {
         Self { message: message.into(), file: file.into(), line: 0, column: 0, snippet: String::new(), kind }

@@ -81,7 +81,11 @@ impl Run {
 
     fn note(&self, fact: &str, as_of: Timestamp, source: &str, value: impl FnOnce() -> (Value, bool, bool)) {
         let mut memo = self.memo();
-        if memo.evidence.iter().any(|known| known.fact == fact) {
+        let reader = memo.policy.clone();
+        if let Some(known) = memo.evidence.iter_mut().find(|known| known.fact == fact) {
+            if !known.readers.contains(&reader) {
+                known.readers.push(reader);
+            }
             return;
         }
         let (value, unknown, stale) = value();
@@ -90,6 +94,7 @@ impl Run {
             value,
             as_of,
             source: source.into(),
+            readers: vec![reader],
             unknown,
             stale,
         });

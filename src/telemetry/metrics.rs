@@ -205,9 +205,9 @@ impl Metrics {
         self.decisions.get_or_create(&labels).inc();
     }
 
-    /// An outbox row reached a state.
-    pub fn action(&self, call: &'static str, state: RowState) {
-        self.actions.get_or_create(&[("call", call), ("outcome", state.as_str())]).inc();
+    /// So many outbox rows reached a state.
+    pub fn action(&self, call: &'static str, state: RowState, count: usize) {
+        self.actions.get_or_create(&[("call", call), ("outcome", state.as_str())]).inc_by(count as u64);
     }
 
     /// A call of the gateway ended.
@@ -287,7 +287,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.webhook(WebhookOutcome::Stored, 3);
         metrics.decision(Hook::OnJoin, "decided", "remove");
-        metrics.action("remove", RowState::Done);
+        metrics.action("remove", RowState::Done, 1);
         metrics.gateway_call(Class::ColdDm, "done", 0.2);
         metrics.fact("subscription", "stale", 0.01);
         metrics.set_ceiling(&SessionName::new("main"), Class::Remove, "1m", 4, 10);
