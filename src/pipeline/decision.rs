@@ -137,7 +137,8 @@ fn removal(case: &Case<'_>, asked: &Asked) -> NewRow {
 
 /// A private message to the person who is being removed follows the removal and shares its fate.
 fn follow_removal(row: &mut NewRow, rows: &[NewRow], awaited: Option<usize>, case: &Case<'_>) {
-    let to_the_member = matches!(&row.call, Call::Dm { to, .. } if Some(*to) == case.input.member.as_ref().map(|m| m.id));
+    let to_the_member =
+        matches!(&row.call, Call::Dm { to, .. } if Some(*to) == case.input.member.as_ref().map(|m| m.id));
     let Some(index) = awaited.filter(|_| to_the_member && row.state == RowState::Waiting) else { return };
     if rows[index].state == RowState::Refused {
         row.state = RowState::Cancelled;

@@ -17,7 +17,12 @@ pub(super) enum Rail {
 }
 
 /// Judges a removal of `member` from `group`, asked for in `hook`.
-pub(super) fn judge(member: &MemberFacts, group: &GroupFacts, hook: Hook, allowlisted: &Lookup<bool>) -> Rail {
+pub(super) fn judge(
+    member: &MemberFacts,
+    group: &GroupFacts,
+    hook: Hook,
+    allowlisted: &Lookup<bool>,
+) -> Rail {
     let refused = |why: &str| Rail::Refused(format!("guard rail: {why}"));
     if member.is_own {
         return refused("this is one of our own numbers");

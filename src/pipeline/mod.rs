@@ -173,7 +173,12 @@ impl Pipeline {
         }
     }
 
-    async fn wait(&self, desk: &mut Desk, fetched: &mut mpsc::UnboundedReceiver<Fetched>, stop: &CancellationToken) {
+    async fn wait(
+        &self,
+        desk: &mut Desk,
+        fetched: &mut mpsc::UnboundedReceiver<Fetched>,
+        stop: &CancellationToken,
+    ) {
         // Timers that others set and runs that a retry put back are found at the latest after this long.
         let pause = desk.next_timer.map_or(PAUSE, |due| due.since(self.steady.now()).min(PAUSE));
         tokio::select! {
@@ -306,7 +311,9 @@ impl Pipeline {
                 }
             };
             desk.forget_missing(&ids, &inputs);
-            batch.extend(inputs.into_iter().filter_map(|input| desk.take_turn(input)).map(|input| (input, None)));
+            batch.extend(
+                inputs.into_iter().filter_map(|input| desk.take_turn(input)).map(|input| (input, None)),
+            );
         }
         if batch.is_empty() {
             return Ok(!ids.is_empty());
@@ -384,7 +391,13 @@ impl Pipeline {
         }
     }
 
-    fn fetch(self: &Arc<Self>, input: RunInput, facts: Facts, needs: Vec<Need>, send: mpsc::UnboundedSender<Fetched>) {
+    fn fetch(
+        self: &Arc<Self>,
+        input: RunInput,
+        facts: Facts,
+        needs: Vec<Need>,
+        send: mpsc::UnboundedSender<Fetched>,
+    ) {
         let pipeline = self.clone();
         tokio::spawn(async move {
             let answers = pipeline.gathering.fetch(&input.session, &facts, needs, None).await;
@@ -393,7 +406,12 @@ impl Pipeline {
         });
     }
 
-    fn case<'a>(&self, input: &'a RunInput, block: &'a config::Group, set: Option<&PolicySet>) -> decision::Case<'a> {
+    fn case<'a>(
+        &self,
+        input: &'a RunInput,
+        block: &'a config::Group,
+        set: Option<&PolicySet>,
+    ) -> decision::Case<'a> {
         let person = input.member.as_ref().map(|member| member.person).unwrap_or_default();
         decision::Case {
             input,

@@ -62,7 +62,9 @@ impl Pipeline {
         };
         for asked in decision.verdict.asked.iter().rev() {
             match &asked.action {
-                Action::Tag { name, .. } if !had_tag(&decision.verdict, name) => member.tags.retain(|tag| tag != name),
+                Action::Tag { name, .. } if !had_tag(&decision.verdict, name) => {
+                    member.tags.retain(|tag| tag != name)
+                }
                 Action::Untag { name, .. } if !member.tags.contains(name) => member.tags.push(name.clone()),
                 _ => {}
             }
@@ -87,13 +89,14 @@ fn judged(outcome: &Outcome, input: &RunInput) -> Standing {
         Outcome::Needs(_) => return Standing::Unclear("the policy asks for ever more facts".into()),
     };
     let member = input.member.as_ref().map(|member| member.id);
-    let removal = verdict.final_action().filter(
-        |asked| matches!(asked.action, Action::Remove { member: whom, .. } if Some(whom) == member),
-    );
+    let removal = verdict
+        .final_action()
+        .filter(|asked| matches!(asked.action, Action::Remove { member: whom, .. } if Some(whom) == member));
     let Some(removal) = removal else {
         return Standing::Withdrawn("the chain no longer asks for it".into());
     };
-    let shaky = verdict.evidence.iter().find(|e| (e.unknown || e.stale) && e.readers.contains(&removal.policy));
+    let shaky =
+        verdict.evidence.iter().find(|e| (e.unknown || e.stale) && e.readers.contains(&removal.policy));
     match shaky {
         None => Standing::Asked,
         Some(e) if e.unknown => Standing::Unclear(format!("{} is unknown", e.fact)),
