@@ -96,7 +96,9 @@ impl Courier {
         }
         match self.permit(&classes, now) {
             Permit::Granted => {}
-            Permit::NotBefore(at) if classes.len() > 1 => return self.put_off(row, at, row.note.clone(), now).await,
+            Permit::NotBefore(at) if classes.len() > 1 => {
+                return self.put_off(row, at, row.note.clone(), now).await;
+            }
             Permit::NotBefore(at) => return Ok(Clearance::Wait(Some(at))),
             Permit::AfterCall => return Ok(Clearance::Wait(None)),
             Permit::Never => {
@@ -123,7 +125,12 @@ impl Courier {
         }
     }
 
-    async fn clear_removal(&mut self, row: &Row, classes: Vec<Class>, now: Timestamp) -> Result<Clearance, StoreError> {
+    async fn clear_removal(
+        &mut self,
+        row: &Row,
+        classes: Vec<Class>,
+        now: Timestamp,
+    ) -> Result<Clearance, StoreError> {
         let Some(standing) = self.looks.standing(row, now).await? else { return Ok(Clearance::Wait(None)) };
         if !matches!(standing, Standing::Unclear(_)) {
             self.looks.unclear_since.remove(&row.id);
@@ -148,11 +155,18 @@ impl Courier {
     }
 
     /// A welcome goes out for all who are still there.
-    async fn clear_welcome(&mut self, row: &Row, classes: Vec<Class>, now: Timestamp) -> Result<Clearance, StoreError> {
+    async fn clear_welcome(
+        &mut self,
+        row: &Row,
+        classes: Vec<Class>,
+        now: Timestamp,
+    ) -> Result<Clearance, StoreError> {
         let batch = self.store.welcome_batch(row.id).await?;
-        let (here, gone): (Vec<Row>, Vec<Row>) = batch.into_iter().partition(|row| row.present != Some(false));
+        let (here, gone): (Vec<Row>, Vec<Row>) =
+            batch.into_iter().partition(|row| row.present != Some(false));
         if !gone.is_empty() {
-            let settled = gone.iter().map(|row| (row.id, ended(RowState::Cancelled, "left before the welcome".into())));
+            let settled =
+                gone.iter().map(|row| (row.id, ended(RowState::Cancelled, "left before the welcome".into())));
             self.store.settle(None, settled.collect(), now, now).await?;
             self.metrics.action("welcome", RowState::Cancelled, gone.len());
         }
@@ -172,7 +186,13 @@ impl Courier {
         Ok(Clearance::Settled)
     }
 
-    async fn end(&mut self, row: &Row, state: RowState, note: String, now: Timestamp) -> Result<Clearance, StoreError> {
+    async fn end(
+        &mut self,
+        row: &Row,
+        state: RowState,
+        note: String,
+        now: Timestamp,
+    ) -> Result<Clearance, StoreError> {
         tracing::info!(
             session = %self.session, row = %row.id, decision = %row.decision, state = %state, note,
             "{}", row.call.name()

@@ -157,7 +157,8 @@ impl Courier {
     /// Puts it together; nothing runs yet.
     pub fn new(parts: Parts) -> Self {
         let pacing = Pacing::new(parts.config.pacing);
-        let looks = Looks::new(parts.witness, parts.config.policies.fresh_for, parts.config.policies.evidence_wait);
+        let looks =
+            Looks::new(parts.witness, parts.config.policies.fresh_for, parts.config.policies.evidence_wait);
         Self {
             session: parts.session,
             client: parts.client,
@@ -238,14 +239,16 @@ impl Courier {
             self.answer_phone(request).await?;
             return Ok(Step::Again);
         }
-        let row_due = self.store.next_due(&self.session, now).await?;
+        // What is due already waits for a place, a pause or a lane, and those have told their own time.
+        let row_due = self.store.next_due(&self.session, now).await?.filter(|due| *due > now);
         Ok(Step::At([write_due, read_due, row_due].into_iter().flatten().min()))
     }
 
     /// Asks the gateway something harmless. While it fails no row is tried, so no message meets a hanging gateway and
     /// the order of the lanes stands; once it is back after an outage, every row that failed is due at once.
     async fn probe(&mut self, now: Timestamp) -> Result<Step, StoreError> {
-        let vouched = self.health.vouched.is_some_and(|at| self.steady.elapsed().saturating_sub(at) < VOUCHED);
+        let vouched =
+            self.health.vouched.is_some_and(|at| self.steady.elapsed().saturating_sub(at) < VOUCHED);
         if vouched {
             self.health.suspect = false;
             return Ok(Step::Again);
@@ -267,7 +270,8 @@ impl Courier {
         {
             self.health.failed_probes += 1;
             let attempts = self.health.failed_probes.min(retry::LANE_PATIENCE);
-            self.health.paused_until = self.steady.now() + retry::back_off(attempts, Some(least), fastrand::f64());
+            self.health.paused_until =
+                self.steady.now() + retry::back_off(attempts, Some(least), fastrand::f64());
             if self.health.failed_probes == 1 {
                 let text = format!("{}: the gateway does not work, calls wait: {error}", self.session);
                 self.alert("gateway", self.session.as_str(), &text).await?;
@@ -374,7 +378,13 @@ impl Courier {
         Ok(Step::Again)
     }
 
-    async fn settle(&mut self, id: CallId, row: &Row, rows: Vec<Row>, outcome: &Outcome<()>) -> Result<(), StoreError> {
+    async fn settle(
+        &mut self,
+        id: CallId,
+        row: &Row,
+        rows: Vec<Row>,
+        outcome: &Outcome<()>,
+    ) -> Result<(), StoreError> {
         let now = self.steady.now();
         let attempts = row.attempts + 1;
         let other_form = self.has_other_form(row);
@@ -398,7 +408,9 @@ impl Courier {
             );
             self.alert("delivery", &format!("{} {}", self.session, row.call.name()), &text).await?;
         }
-        if let (Err(CallError::Refused { code: Some(404), .. }), Call::Remove { group, .. }) = (outcome, &row.call) {
+        if let (Err(CallError::Refused { code: Some(404), .. }), Call::Remove { group, .. }) =
+            (outcome, &row.call)
+        {
             // The gateway says they are not in it: a roster that is no longer from a cache will tell.
             self.wanted.ask(group.clone(), now + crate::directory::ROSTER_LAG + PAUSE);
         }

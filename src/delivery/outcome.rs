@@ -88,11 +88,17 @@ pub(super) fn meaning(
         CallError::WrongIdentity { .. } => ended(RowState::Refused, note, Consequence::Healthy),
         CallError::NotReady { .. } => {
             let due = now + NOT_READY;
-            Meaning { settled: Settled { counts: false, ..waiting(due, note) }, ..again(due, None, Consequence::Paused(due)) }
+            Meaning {
+                settled: Settled { counts: false, ..waiting(due, note) },
+                ..again(due, None, Consequence::Paused(due))
+            }
         }
         CallError::SlowDown { retry_after, .. } => {
             let due = now + retry::back_off(attempts, Some(retry_after.unwrap_or(SLOW_DOWN)), chance);
-            Meaning { settled: Settled { counts: false, ..waiting(due, note) }, ..again(due, None, Consequence::Paused(due)) }
+            Meaning {
+                settled: Settled { counts: false, ..waiting(due, note) },
+                ..again(due, None, Consequence::Paused(due))
+            }
         }
         CallError::Locked { .. } => {
             let locked = Consequence::ColdLocked(now + COLD_LOCK);
@@ -104,11 +110,15 @@ pub(super) fn meaning(
             let due = now + retry::back_off(retry::LANE_PATIENCE + attempts, None, chance);
             Meaning { alert: true, ..again(due, note, Consequence::Suspect) }
         }
-        CallError::Fatal { .. } => Meaning { alert: true, ..ended(RowState::Dead, note, Consequence::Healthy) },
+        CallError::Fatal { .. } => {
+            Meaning { alert: true, ..ended(RowState::Dead, note, Consequence::Healthy) }
+        }
         CallError::Unknown { .. } if row.call.is_message() => {
             Meaning { alert: true, ..ended(RowState::Unknown, note, Consequence::Suspect) }
         }
-        CallError::Unknown { .. } if matches!(row.call, Call::Remove { .. }) && attempts < retry::MAX_ATTEMPTS => {
+        CallError::Unknown { .. }
+            if matches!(row.call, Call::Remove { .. }) && attempts < retry::MAX_ATTEMPTS =>
+        {
             let settled = Settled { state: RowState::Unknown, ..waiting(now + LOOK_AFTER, note) };
             Meaning { settled, session: Consequence::Suspect, alert: false }
         }

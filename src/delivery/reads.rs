@@ -147,7 +147,12 @@ impl Courier {
     ) -> Result<Outcome<T>, StoreError> {
         let classes = vec![Class::Read];
         let begun = self.store.begin(&self.session, Vec::new(), classes.clone(), self.steady.now()).await?;
-        let Some(id) = begun else { return Ok(Err(CallError::Transient { retry_after: None, why: "the call could not begin".into() })) };
+        let Some(id) = begun else {
+            return Ok(Err(CallError::Transient {
+                retry_after: None,
+                why: "the call could not begin".into(),
+            }));
+        };
         self.ledger().begin(id, &classes);
         let started = self.steady.elapsed();
         let outcome = call.await;

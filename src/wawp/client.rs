@@ -175,6 +175,26 @@ impl Client {
         Ok(told.rsplit('/').next().unwrap_or_default().to_owned())
     }
 
+    /// Every group that this session is in. Engines answer with a list of groups or with a map from id to group; entries
+    /// that name no group (communities' parents, newsletters) are left out.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn groups(&self) -> Outcome<Vec<GroupId>> {
+        let value = self.call(Method::GET, "/v2/groups", None, What::Read, LONG).await?;
+        let told = wire::first(&value, &["data", "groups"]).unwrap_or(&value);
+        let id = |group: &Value| {
+            let named = wire::text(group, &["JID", "jid", "id"])
+                .or_else(|| wire::text(group.get("id")?, &["_serialized"]));
+            GroupId::parse(&named?)
+        };
+        match told {
+            Value::Array(list) => Ok(list.iter().filter_map(id).collect()),
+            Value::Object(map) => Ok(map.keys().filter_map(|key| GroupId::parse(key)).collect()),
+            _ => Err(unreadable("the list of groups is neither a list nor a map")),
+        }
+    }
+
     /// What the gateway knows of a group, with its roster if the answer carries a readable one.
     ///
     /// # Errors
