@@ -5,14 +5,14 @@ use super::{
     explain::{Explained, look_up},
     views::{self, EventView, Query},
 };
-use crate::store::Decision;
+use crate::store::{Decision, KnownGroup};
 use axum::{
     Json,
     extract::{Path, Query as Ask, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// A list's query, or what is wrong with it.
@@ -87,4 +87,26 @@ pub(super) async fn explain(
         None | Some("json") => Ok(Json(explained).into_response()),
         Some(other) => Err(Refusal::bad(format!("there is no format `{other}`"), "use text or json")),
     }
+}
+
+pub(super) async fn groups(State(api): State<Arc<Api>>) -> Result<Json<Value>, Refusal> {
+    let groups = api.store.groups().await?;
+    Ok(Json(json!({ "groups": groups.iter().map(shown).collect::<Vec<_>>() })))
+}
+
+pub(super) async fn group(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let groups = api.store.groups().await?;
+    let found = groups.iter().find(|group| group.id.as_str() == id);
+    let missing = || Refusal::missing(format!("there is no group {id}"), "GET /api/v1/groups names them");
+    found.map(|group| Json(shown(group))).ok_or_else(missing)
+}
+
+fn shown(group: &KnownGroup) -> Value {
+    json!({
+        "id": group.id, "subject": group.subject, "size": group.size, "adopted": group.adopted,
+        "sessions": group.sessions,
+    })
 }

@@ -172,6 +172,8 @@ pub fn router(state: Arc<Api>) -> Router {
         .route("/decisions", get(journal::decisions))
         .route("/decisions/{id}", get(journal::decision))
         .route("/outbox", get(journal::outbox))
+        .route("/groups", get(journal::groups))
+        .route("/groups/{id}", get(journal::group))
         .route("/alerts", get(journal::alerts))
         .route("/explain/{reference}", get(journal::explain))
         .route("/limits", get(owners::limits))

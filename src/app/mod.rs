@@ -82,7 +82,11 @@ impl App {
     ///
     /// # Errors
     /// If the store is in use or cannot be written, a secret is unreadable, or the address cannot be bound.
-    pub async fn start(config: Config, listener: Option<TcpListener>, redactor: &Redactor) -> anyhow::Result<Self> {
+    pub async fn start(
+        config: Config,
+        listener: Option<TcpListener>,
+        redactor: &Redactor,
+    ) -> anyhow::Result<Self> {
         if let Some(problem) = config.secret_problems().first() {
             anyhow::bail!("{problem}");
         }
@@ -110,7 +114,11 @@ impl App {
             None => bind(parts.config.server.listen).await?,
         };
         let address = listener.local_addr()?;
-        parts.store.probe().await.context("webhooks cannot be stored; free some disk space, then start again")?;
+        parts
+            .store
+            .probe()
+            .await
+            .context("webhooks cannot be stored; free some disk space, then start again")?;
         announce(&parts.config.server.data_dir, address)?;
         serve(&lifecycle, listener, router);
         lifecycle.ready();
@@ -185,14 +193,21 @@ impl Common {
             let (send, receive) = mpsc::unbounded_channel();
             roster_desks.insert(session.name.clone(), send);
             let channels = Channels { rosters: receive, phones, outbox_bell: outbox_changes.clone() };
-            let courier = self.courier(session, &http, &pipeline, journal_bell, channels, &mut watched).await?;
+            let courier =
+                self.courier(session, &http, &pipeline, journal_bell, channels, &mut watched).await?;
             lifecycle.spawn("courier", courier.run(lifecycle.soft()));
         }
         lifecycle.spawn("pipeline", pipeline.clone().run(lifecycle.soft()));
         lifecycle.spawn("rosters", go_between::share_out(roster_requests, roster_desks, lifecycle.soft()));
         lifecycle.spawn(
             "watch",
-            watch::run(self.books.clone(), self.metrics.clone(), self.store.clone(), pipeline, lifecycle.soft()),
+            watch::run(
+                self.books.clone(),
+                self.metrics.clone(),
+                self.store.clone(),
+                pipeline,
+                lifecycle.soft(),
+            ),
         );
         Ok(watched)
     }
@@ -218,8 +233,13 @@ impl Common {
         });
         let wawp = &self.config.wawp;
         let token = session.access_token.expose().map_err(|why| anyhow::anyhow!("{why}"))?;
-        let client =
-            wawp::client::Client::new(http.clone(), &wawp.base_url, wawp.timeout, &session.instance_id, token);
+        let client = wawp::client::Client::new(
+            http.clone(),
+            &wawp.base_url,
+            wawp.timeout,
+            &session.instance_id,
+            token,
+        );
         Ok(Courier::new(delivery::Parts {
             session: session.name.clone(),
             client,
@@ -342,7 +362,9 @@ fn hide_secrets(config: &Config, redactor: &Redactor) {
         secrets.extend(session.hmac.as_ref().map(|hmac| &hmac.key));
     }
     secrets.extend(config.outgoing.iter().filter_map(|outgoing| outgoing.secret.as_ref()));
-    if let Some(config::SubscriptionSource::Http { headers, .. }) = config.subscriptions.as_ref().map(|s| &s.source) {
+    if let Some(config::SubscriptionSource::Http { headers, .. }) =
+        config.subscriptions.as_ref().map(|s| &s.source)
+    {
         secrets.extend(headers.iter().map(|(_, value)| value));
     }
     for secret in secrets.into_iter().filter_map(|secret| secret.expose().ok()) {
@@ -373,12 +395,13 @@ fn serve(lifecycle: &Lifecycle, listener: TcpListener, router: axum::Router) {
     });
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     lifecycle.spawn("http", async move {
-        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(soft.cancelled_owned()).await {
+        if let Err(error) =
+            axum::serve(listener, service).with_graceful_shutdown(soft.cancelled_owned()).await
+        {
             tracing::error!(%error, "HTTP cannot be served");
         }
     });
 }
-
 
 /// A session's name and the sender of its roster requests.
 pub(crate) type RosterDesks = BTreeMap<SessionName, mpsc::UnboundedSender<GroupId>>;

@@ -37,7 +37,8 @@ pub(super) struct Desk {
 impl Owners for Desk {
     fn lists(&self) -> Vec<ListStatus> {
         let waiting = self.books.lists.waiting();
-        let refused = |name: &str| waiting.iter().find(|(other, _)| other == name).map(|(_, why)| why.clone());
+        let refused =
+            |name: &str| waiting.iter().find(|(other, _)| other == name).map(|(_, why)| why.clone());
         let lists = self.books.lists.summary().into_iter();
         lists
             .map(|list| ListStatus {

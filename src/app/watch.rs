@@ -46,7 +46,9 @@ pub(super) async fn run(
             (recoveries, lists) = now;
             match pipeline.source_is_back().await {
                 Ok(0) => {}
-                Ok(people) => tracing::info!(people, "facts that were unknown may be known now: looking again"),
+                Ok(people) => {
+                    tracing::info!(people, "facts that were unknown may be known now: looking again")
+                }
                 Err(error) => tracing::error!(%error, "those who wait for a fact could not be called up"),
             }
         }
