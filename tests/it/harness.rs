@@ -142,7 +142,11 @@ impl Bench {
         } else {
             "[subscriptions]\nsource = \"file\"\npath = \"subscriptions.csv\"\n"
         };
-        let pacing = if setup.config_extra.contains("[pacing]") { "" } else { "[pacing]\ngap = \"0s\"\nramp = \"0s\"\n" };
+        let pacing = if setup.config_extra.contains("[pacing]") {
+            ""
+        } else {
+            "[pacing]\ngap = \"0s\"\nramp = \"0s\"\n"
+        };
         let Setup { chain, mode, group_extra, config_extra, limits, .. } = setup;
         self.write(
             "perimeterd.toml",
@@ -200,7 +204,11 @@ path = "allowlist.txt"
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_perimeterd"));
-        command.arg("--config").arg(self.path("perimeterd.toml")).args(arguments).current_dir(self.dir.path());
+        command
+            .arg("--config")
+            .arg(self.path("perimeterd.toml"))
+            .args(arguments)
+            .current_dir(self.dir.path());
         command
     }
 
@@ -271,7 +279,8 @@ path = "allowlist.txt"
 
     /// The admin API.
     pub(crate) async fn api(&self, path: &str) -> Value {
-        let answer = self.http.get(format!("{}/api/v1/{path}", self.base)).bearer_auth(TOKEN).send().await.unwrap();
+        let answer =
+            self.http.get(format!("{}/api/v1/{path}", self.base)).bearer_auth(TOKEN).send().await.unwrap();
         answer.json().await.unwrap()
     }
 
@@ -314,7 +323,11 @@ path = "allowlist.txt"
     pub(crate) async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition().await {
-            assert!(Instant::now() < deadline, "waited in vain until {what}; the log:\n{}", tail(&self.log()));
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain until {what}; the log:\n{}",
+                tail(&self.log())
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -363,6 +376,10 @@ fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());
-        if entry.path().is_dir() { copy_dir(&entry.path(), &target) } else { drop(std::fs::copy(entry.path(), target)) }
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target)
+        } else {
+            drop(std::fs::copy(entry.path(), target))
+        }
     }
 }

@@ -2,4 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing test shows the line")]
 
+mod harness;
 mod store_contract;
+mod storm;
+mod the_way;

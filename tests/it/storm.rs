@@ -74,10 +74,11 @@ fn seat(bench: &Bench, events: u64) {
 async fn in_a_storm_every_offender_is_removed_once_and_the_count_is_right() {
     let events = 2_000;
     let bench = Arc::new(Bench::start(setup(events)).await);
-    bench.until("the empty group is adopted", async || {
-        bench.metric("perimeterd_entries_total{outcome=\"applied\"}").await > 0.0
-    })
-    .await;
+    bench
+        .until("the empty group is adopted", async || {
+            bench.metric("perimeterd_entries_total{outcome=\"applied\"}").await > 0.0
+        })
+        .await;
     seat(&bench, events);
     let gate = Arc::new(Semaphore::new(32));
     let mut posts = Vec::new();
@@ -143,7 +144,9 @@ async fn fifty_kills_lose_nothing_double_no_message_and_break_no_ceiling() {
         assert_eq!(bench.post(&body).await, 202);
     }
     let offenders: HashSet<u64> = (FIRST..FIRST + events * 3).filter(|n| offends(*n)).collect();
-    bench.until("all offenders are out", async || offenders.is_subset(&bench.removed().into_iter().collect())).await;
+    bench
+        .until("all offenders are out", async || offenders.is_subset(&bench.removed().into_iter().collect()))
+        .await;
     bench.settled().await;
 
     let removed = bench.removed();
@@ -172,7 +175,8 @@ async fn the_full_allowance_is_used_while_work_waits() {
     }
     bench.until("all are out", async || bench.removed().len() == events as usize).await;
     let calls = bench.sim.calls();
-    let times: Vec<Duration> = calls.iter().filter(|call| call.is(Class::Remove)).map(|call| call.at).collect();
+    let times: Vec<Duration> =
+        calls.iter().filter(|call| call.is(Class::Remove)).map(|call| call.at).collect();
     assert_eq!(broken_ceilings(&calls, Class::Remove, &[(10, Duration::from_secs(2))]), []);
     // Six allowances need five full windows between the first and the last; the property test holds the exact count.
     let took = *times.last().unwrap() - times[0];

@@ -47,7 +47,10 @@ async fn paying_members_are_welcomed_lapsed_ones_removed_and_told_scrapers_remov
     assert!(bench.texts(&format!("{SCRAPER}@c.us")).is_empty());
     let rows = bench.rows("done").await;
     let scraper = rows.iter().find(|row| row["policy"] == "blacklist").unwrap();
-    assert!(scraper["line"].as_u64().unwrap() > 0 && !scraper["reason"].as_str().unwrap().is_empty(), "{scraper}");
+    assert!(
+        scraper["line"].as_u64().unwrap() > 0 && !scraper["reason"].as_str().unwrap().is_empty(),
+        "{scraper}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,7 +88,10 @@ async fn in_observe_nothing_is_sent_and_everything_is_recorded() {
     bench.sim.join(&group(), &[person(LAPSED)], Via::Link).await;
     bench.until("the removal is recorded", async || !bench.rows("observed").await.is_empty()).await;
     bench.settled().await;
-    assert!(bench.sim.calls().iter().all(|call| matches!(call.class, None | Some(Class::Read))), "only reads");
+    assert!(
+        bench.sim.calls().iter().all(|call| matches!(call.class, None | Some(Class::Read))),
+        "only reads"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +110,11 @@ async fn admins_the_creator_the_allowlist_and_we_ourselves_are_never_removed() {
     let mut bench = bench;
     bench.spawn();
     bench.ready().await;
-    bench.until("the roster is adopted", async || bench.metric("perimeterd_entries_total{outcome=\"applied\"}").await > 0.0).await;
+    bench
+        .until("the roster is adopted", async || {
+            bench.metric("perimeterd_entries_total{outcome=\"applied\"}").await > 0.0
+        })
+        .await;
     bench.sim.seat(&group(), &[person(PAYS)], Role::Participant);
     for (number, id) in [(admin, "a"), (creator, "b"), (friend, "c"), (447_700_900_001, "d"), (PAYS, "e")] {
         let event = json!({
@@ -128,7 +138,11 @@ async fn the_first_roster_is_adopted_silently() {
     let mut bench = bench;
     bench.spawn();
     bench.ready().await;
-    bench.until("the roster is read", async || bench.metric("perimeterd_entries_total{outcome=\"applied\"}").await > 0.0).await;
+    bench
+        .until("the roster is read", async || {
+            bench.metric("perimeterd_entries_total{outcome=\"applied\"}").await > 0.0
+        })
+        .await;
     bench.settled().await;
     assert!(bench.removed().is_empty());
     let decisions = bench.api("decisions").await;
@@ -148,7 +162,9 @@ fn on_join(member, group) {
         bench.sim.join(&group(), &[person(4915100000100 + number)], Via::Link).await;
     }
     let announce = |bench: &Bench| bench.sim.with(|world| world.group(&group()).unwrap().announce_only);
-    bench.until("the group is locked", async || announce(&bench) && bench.rows("done").await.len() == 2).await;
+    bench
+        .until("the group is locked", async || announce(&bench) && bench.rows("done").await.len() == 2)
+        .await;
     bench.kill();
     bench.spawn();
     bench.ready().await;
