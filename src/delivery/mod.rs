@@ -301,7 +301,7 @@ impl Courier {
     async fn verify_unknown(&mut self, now: Timestamp) -> Result<(), StoreError> {
         for row in self.store.unknown_removals(&self.session, now).await? {
             if let Some(group) = row.call.group() {
-                self.wanted.ask(group.clone(), now);
+                self.wanted.ask_roster(group.clone(), now);
             }
             let later = Settled {
                 state: row.state,
@@ -412,7 +412,7 @@ impl Courier {
             (outcome, &row.call)
         {
             // The gateway says they are not in it: a roster that is no longer from a cache will tell.
-            self.wanted.ask(group.clone(), now + crate::directory::ROSTER_LAG + PAUSE);
+            self.wanted.ask_roster(group.clone(), now + crate::directory::ROSTER_LAG + PAUSE);
         }
         self.follow(meaning.session, row).await
     }

@@ -26,27 +26,50 @@ pub struct PhoneRequest {
     pub answer: oneshot::Sender<Lookup<Phone>>,
 }
 
-/// Rosters to be read, each group once.
+/// What is read of a group: two calls, each with its own place under the ceiling.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum About {
+    /// Who is in it.
+    Roster,
+    /// Its name and settings.
+    Info,
+}
+
+/// Groups to be read about, each once.
 #[derive(Default)]
 pub(super) struct Wanted {
-    groups: VecDeque<(GroupId, Timestamp)>,
+    groups: VecDeque<(GroupId, About, Timestamp)>,
 }
 
 impl Wanted {
-    /// Asks for a group's roster, not before `due`.
+    /// Asks for a group's roster and settings, not before `due`.
     pub(super) fn ask(&mut self, group: GroupId, due: Timestamp) {
-        if !self.groups.iter().any(|(other, _)| *other == group) {
-            self.groups.push_back((group, due));
+        self.ask_about(group.clone(), About::Roster, due);
+        self.ask_about(group, About::Info, due);
+    }
+
+    /// Asks for a group's roster alone.
+    pub(super) fn ask_roster(&mut self, group: GroupId, due: Timestamp) {
+        self.ask_about(group, About::Roster, due);
+    }
+
+    fn ask_about(&mut self, group: GroupId, about: About, due: Timestamp) {
+        match self.groups.iter_mut().find(|(other, what, _)| *other == group && *what == about) {
+            Some((_, _, planned)) => *planned = due.min(*planned),
+            None => self.groups.push_back((group, about, due)),
         }
     }
 
-    fn due(&mut self, now: Timestamp) -> Option<GroupId> {
-        let index = self.groups.iter().position(|(_, due)| *due <= now)?;
-        self.groups.remove(index).map(|(group, _)| group)
+    /// What is due: rosters before settings, because people are judged by them.
+    fn due(&mut self, now: Timestamp) -> Option<(GroupId, About)> {
+        let first =
+            |wanted: About| self.groups.iter().position(|(_, about, due)| *about == wanted && *due <= now);
+        let index = first(About::Roster).or_else(|| first(About::Info))?;
+        self.groups.remove(index).map(|(group, about, _)| (group, about))
     }
 
     fn next_due(&self) -> Option<Timestamp> {
-        self.groups.iter().map(|(_, due)| *due).min()
+        self.groups.iter().map(|(_, _, due)| *due).min()
     }
 }
 
@@ -66,7 +89,7 @@ impl Courier {
             Permit::AfterCall | Permit::Never => return Ok(Err(None)),
         }
         match self.wanted.due(now) {
-            Some(group) => self.read_group(group, now).await?,
+            Some((group, about)) => self.read_group(group, about, now).await?,
             None => self.list_groups(now).await?,
         }
         Ok(Ok(()))
@@ -171,43 +194,48 @@ impl Courier {
         }
     }
 
-    async fn read_group(&mut self, group: GroupId, now: Timestamp) -> Result<(), StoreError> {
+    async fn read_group(&mut self, group: GroupId, about: About, now: Timestamp) -> Result<(), StoreError> {
         // Taken before the request: whoever enters while it is under way is not missing from it.
         let at = self.wall.now();
         let (client, id) = (self.client.clone(), group.clone());
-        let roster = match self.reading(async move { client.roster(&id).await }).await? {
-            Ok(roster) => roster,
-            Err(error) => {
-                self.roster_failed(group, &error, now);
-                return Ok(());
+        let read = match about {
+            About::Roster => {
+                let roster = self.reading(async move { client.roster(&id).await }).await?;
+                roster.map(|people| GroupSnapshot {
+                    participants: Some(people),
+                    ..GroupSnapshot::new(group.clone())
+                })
+            }
+            About::Info => {
+                let info = self.reading(async move { client.group(&id).await }).await?;
+                info.map(|info| GroupSnapshot { participants: None, ..info })
             }
         };
-        let mut snapshot = GroupSnapshot::new(group.clone());
-        if self.permit(&[Class::Read], self.steady.now()) == Permit::Granted {
-            let (client, id) = (self.client.clone(), group.clone());
-            if let Ok(info) = self.reading(async move { client.group(&id).await }).await? {
-                snapshot = info;
+        match read {
+            Ok(snapshot) => self.append(EventKind::Roster { group: snapshot }, &group, at).await,
+            Err(error) => {
+                self.read_failed(group, about, &error, now);
+                Ok(())
             }
         }
-        snapshot.participants = Some(roster);
-        self.append(EventKind::Roster { group: snapshot }, &group, at).await
     }
 
-    fn roster_failed(&mut self, group: GroupId, error: &CallError, now: Timestamp) {
+    fn read_failed(&mut self, group: GroupId, about: About, error: &CallError, now: Timestamp) {
         // The client has learnt that this gateway has only the plain route: the next call takes it, under the ceiling.
         if matches!(error, CallError::Transient { retry_after: Some(Duration::ZERO), .. }) {
-            return self.wanted.ask(group, now);
+            return self.wanted.ask_about(group, about, now);
         }
-        tracing::warn!(session = %self.session, group = %group, error = %error, "a roster could not be read");
+        tracing::warn!(session = %self.session, group = %group, error = %error, "a group could not be read");
         if worth_asking_again(error) {
-            self.wanted.ask(group, now + AGAIN);
+            self.wanted.ask_about(group, about, now + AGAIN);
         }
     }
 
     async fn append(&mut self, kind: EventKind, group: &GroupId, at: Timestamp) -> Result<(), StoreError> {
         let event = Event { session: self.session.clone(), at, me: crate::ids::Person::default(), kind };
         let body = serde_json::to_vec(&event).map_err(|e| StoreError::Broken(e.to_string()))?;
-        let key = format!("{}\0roster {} {}", self.session, group.as_str(), at.as_millis());
+        let key =
+            format!("{}\0read {} {} {}", self.session, group.as_str(), at.as_millis(), fastrand::u32(..));
         let entry = NewEntry {
             session: self.session.clone(),
             source: Source::Roster,

@@ -27,7 +27,7 @@ impl Step<'_> {
             groups::set_presence(self.db, group.id, &event.session, inside)?;
         }
         let Some(people) = told.participants.as_ref().filter(|people| !people.is_empty()) else {
-            return Ok(Some("a roster without people".into()));
+            return Ok(Some("the group's settings, without a roster".into()));
         };
         let mut listed = HashSet::with_capacity(people.len());
         for who in people {
