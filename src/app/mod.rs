@@ -43,8 +43,8 @@ use tokio::{
     sync::{Notify, mpsc, watch as channel},
 };
 
-/// How long a stop may take: a call's time-out and a little more. `systemd/perimeterd.service` waits longer than this.
-const STOP_LIMIT: Duration = Duration::from_secs(40);
+/// How long a stop may take beyond the call in flight. `systemd/perimeterd.service` waits longer than both together.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 /// Requests for a phone that wait for a courier; more are answered "not now".
 const PHONE_REQUESTS: usize = 64;
@@ -101,7 +101,7 @@ impl App {
         let steady: Arc<dyn Clock> = Arc::new(SteadyClock::new(wall.clone(), newest));
         store.recover(steady.now(), steady.now()).await?;
 
-        let lifecycle = Lifecycle::new(STOP_LIMIT);
+        let lifecycle = Lifecycle::new(config.wawp.timeout + STOP_MARGIN);
         let http = wawp::client::http_client();
         let books = Arc::new(open_books(&config, &metrics, &wall, &store).await?);
         let parts = Common { config, metrics, wall, steady, store, books };

@@ -225,7 +225,7 @@ fn effect(case: &Case<'_>, asked: &Asked) -> Option<Effect> {
         }),
         Action::Alert { text } => Some(Effect::Alert {
             kind: "policy".into(),
-            key: format!("{}:{}:{text}", case.input.group.id.as_str(), asked.policy),
+            key: format!("{} {}:{}", case.input.group.id.as_str(), asked.policy, asked.line),
             text: format!("{} [{}]: {text}", case.input.group.subject, asked.policy),
         }),
         Action::Remove { .. }
