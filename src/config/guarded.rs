@@ -139,10 +139,19 @@ pub(super) fn groups(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<Group>
     Ok(groups)
 }
 
+/// Whether a `match` is a pattern rather than one id.
+fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
+}
+
+/// A `match` that no group can ever have, like an id shortened with dots; worth a warning, not a refusal.
+pub(super) fn matches_nothing(text: &str) -> bool {
+    !is_glob(text) && GroupId::parse(text).is_none()
+}
+
 fn pattern(read: &Reader<'_>, node: &Node) -> Result<globset::GlobMatcher> {
     let text = read.word(node, "match")?;
-    let is_glob = text.contains(['*', '?', '[', '{']);
-    if !is_glob && GroupId::parse(&text).is_none() {
+    if !is_glob(&text) && !text.ends_with("@g.us") {
         return Err(read.at(node, "`match` must be a group's id (…@g.us) or a glob like \"1203630*@g.us\""));
     }
     globset::Glob::new(&text)
