@@ -19,7 +19,7 @@ use crate::{
     limits::{Ceilings, Ledger},
     lists::ListBook,
     pipeline::{self, Pipeline},
-    policy::{ChainSpec, LoadSpec, PolicyBook},
+    policy::{LoadSpec, PolicyBook},
     store::{Store, sqlite},
     subscriptions::{self, SubscriptionBook},
     takeup::Takeup,
@@ -300,16 +300,6 @@ struct Channels {
     outbox_bell: channel::Receiver<()>,
 }
 
-/// What the policy loader is to load for this configuration.
-pub fn load_spec(config: &Config) -> LoadSpec {
-    let chains = config.groups.iter().map(|group| ChainSpec {
-        block: group.name.clone(),
-        links: group.chain.clone(),
-        params: group.params.clone(),
-    });
-    LoadSpec { dir: config.policies.dir.clone(), chains: chains.collect(), limits: config.policies.limits }
-}
-
 /// Opens policies, lists and subscriptions; what is refused is told and the last good copy is in force.
 async fn open_books(
     config: &Config,
@@ -318,7 +308,7 @@ async fn open_books(
     store: &Arc<dyn Store>,
 ) -> anyhow::Result<Books> {
     let kept = config.server.data_dir.join("kept");
-    let (policies, mut takeups) = PolicyBook::open(load_spec(config), kept.join("policies"));
+    let (policies, mut takeups) = PolicyBook::open(LoadSpec::of(config), kept.join("policies"));
     let (lists, told) = ListBook::open(config, kept.join("lists"), wall.now());
     takeups.extend(told);
     let (subscriptions, told) = SubscriptionBook::open(

@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(config.secret_problems(), Vec::<String>::new());
         assert!(config.groups.iter().all(|group| group.mode == config::Mode::Observe));
         assert!(config.server.admin_token.is_some());
-        let set = policy::load(&crate::cli::check::load_spec(&config));
+        let set = policy::load(&policy::LoadSpec::of(&config));
         assert!(set.is_ok(), "{:?}", set.err());
         let mode = fs::metadata(dir.join("admin-token")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);

@@ -1,6 +1,7 @@
 //! `policy test`: the policies' own tests.
 
-use super::{Context, check, print};
+use super::{Context, print};
+use crate::policy::LoadSpec;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ enum Verb {
 impl Policy {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let Verb::Test = self.verb;
-        let loaded = crate::policy::load(&check::load_spec(&context.load()?));
+        let loaded = crate::policy::load(&LoadSpec::of(&context.load()?));
         let (passed, failures) = match loaded {
             Ok(set) => {
                 let report = crate::policy::selftest::run(&set);

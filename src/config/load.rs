@@ -150,7 +150,8 @@ impl Config {
                 group.name
             )
         });
-        let patterns = self.groups.iter().filter_map(|group| Some((group, group.pattern.as_ref()?.glob().glob())));
+        let patterns =
+            self.groups.iter().filter_map(|group| Some((group, group.pattern.as_ref()?.glob().glob())));
         let shortened = patterns.filter(|(_, text)| guarded::matches_nothing(text)).map(|(group, text)| {
             format!("[[groups]] {}: no group has the id `{text}`; write it out, or use a glob", group.name)
         });

@@ -10,7 +10,7 @@ use super::{
     template::Templates,
     vocabulary,
 };
-use crate::config::{ChainLink, ScriptLimits};
+use crate::config::{ChainLink, Config, ScriptLimits};
 use rhai::{AST, Engine, Module, Scope};
 use sha2::{Digest, Sha256};
 use std::{
@@ -29,6 +29,26 @@ pub struct LoadSpec {
     pub chains: Vec<ChainSpec>,
     /// Limits of one run.
     pub limits: ScriptLimits,
+}
+
+impl LoadSpec {
+    /// What a configuration asks for: the chain of every group. The chain for events without a group is loaded as far as
+    /// it is there, because no hook of this version calls it.
+    pub fn of(config: &Config) -> Self {
+        let there = |link: &&ChainLink| config.policies.dir.join(format!("{}.rhai", link.policy)).exists();
+        let events = ChainSpec {
+            block: "policies".into(),
+            links: config.policies.chain.iter().filter(there).cloned().collect(),
+            params: serde_json::Map::new(),
+        };
+        let groups = config.groups.iter().map(|group| ChainSpec {
+            block: group.name.clone(),
+            links: group.chain.clone(),
+            params: group.params.clone(),
+        });
+        let chains = std::iter::once(events).chain(groups).collect();
+        Self { dir: config.policies.dir.clone(), chains, limits: config.policies.limits }
+    }
 }
 
 /// One chain of the configuration.
