@@ -10,7 +10,7 @@ use std::process::ExitCode;
 pub(super) struct Journal {
     #[command(subcommand)]
     verb: Option<Verb>,
-    /// Only in this state: new, applied, ignored, unreadable
+    /// Only in this state: new, applied, ignored, unreadable, policy_error
     #[arg(long)]
     state: Option<String>,
     /// At most so many

@@ -55,6 +55,10 @@ impl Gathering {
     pub(super) fn base(&self, input: &RunInput, block: &config::Group) -> Facts {
         let mut group = input.group.clone();
         group.params = block.params.clone();
+        // Until WhatsApp's name of the group is read, the owner's own name for it stands in texts to people.
+        if group.subject.is_empty() {
+            group.subject.clone_from(&block.name);
+        }
         Facts {
             hook: input.hook,
             now: input.now,

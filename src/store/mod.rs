@@ -95,6 +95,8 @@ pub enum EntryState {
     Ignored,
     /// Kept, not understood (`note` says why).
     Unreadable,
+    /// Understood, but a policy failed on it: some of its runs are parked. Shown only; stored as [`EntryState::Applied`].
+    PolicyError,
 }
 
 /// A journal entry.

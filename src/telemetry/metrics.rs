@@ -195,6 +195,7 @@ impl Metrics {
             EntryState::Applied => "applied",
             EntryState::Ignored => "ignored",
             EntryState::Unreadable => "unreadable",
+            EntryState::PolicyError => "policy_error",
         };
         self.entries.get_or_create(&[("outcome", outcome)]).inc();
     }

@@ -7,7 +7,13 @@ use crate::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-const COLUMNS: &str = "id, session, source, body, received_at, state, note";
+const COLUMNS: &str = "id, session, source, body, received_at, state AS shown, note";
+
+/// The same as people see it: an entry with a parked run is one that needs them.
+const SHOWN: &str = "SELECT id, session, source, body, received_at, note,
+    CASE WHEN state = 'applied'
+              AND EXISTS (SELECT 1 FROM decisions WHERE entry_id = entries.id AND state = 'policy_error')
+         THEN 'policy_error' ELSE state END AS shown FROM entries";
 
 pub(super) fn append(db: &Connection, entries: &[NewEntry]) -> Result<Vec<Appended>, StoreError> {
     let mut insert = db.prepare_cached(
@@ -45,7 +51,7 @@ pub(super) fn unread(db: &Connection, after: EntryId, limit: u32) -> Result<Vec<
 }
 
 pub(super) fn entry(db: &Connection, id: EntryId) -> Result<Option<Entry>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM entries WHERE id = ?");
+    let sql = format!("{SHOWN} WHERE id = ?");
     Ok(db.prepare_cached(&sql)?.query_row([id.0], read).optional()?)
 }
 
@@ -65,7 +71,7 @@ pub(super) fn mark(
 
 pub(super) fn entries(db: &Connection, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM entries WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR state = ?2)
+        "{SHOWN} WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR shown = ?2)
          AND (?3 IS NULL OR id IN (SELECT entry_id FROM decisions WHERE person_id = ?3))
          AND (?4 IS NULL OR id = ?4) ORDER BY id DESC LIMIT ?5"
     );
@@ -99,7 +105,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Entry> {
         source: row.word("source")?,
         body: row.get::<_, Vec<u8>>("body")?.into(),
         received_at: row.time("received_at")?,
-        state: row.word("state")?,
+        state: row.word("shown")?,
         note: row.get("note")?,
     })
 }

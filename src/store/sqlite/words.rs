@@ -37,7 +37,13 @@ macro_rules! words {
 }
 
 words!(Source { Webhook = "webhook", Timer = "timer", Roster = "roster" });
-words!(EntryState { New = "new", Applied = "applied", Ignored = "ignored", Unreadable = "unreadable" });
+words!(EntryState {
+    New = "new",
+    Applied = "applied",
+    Ignored = "ignored",
+    Unreadable = "unreadable",
+    PolicyError = "policy_error"
+});
 words!(RunState { Pending = "pending", Decided = "decided", PolicyError = "policy_error" });
 words!(Mode { Observe = "observe", Enforce = "enforce" });
 words!(Role { Unknown = "unknown", Member = "member", Admin = "admin", Creator = "creator" });
