@@ -13,7 +13,7 @@
 //!
 //! | room | what is there |
 //! |---|---|
-//! | [`ids`] [`clock`] [`event`] [`action`] [`facts`] [`takeup`] | the vocabulary: no I/O, depends on nothing of ours |
+//! | [`ids`] [`clock`] [`event`] [`action`] [`facts`] [`takeup`] [`excerpt`] | the vocabulary: no I/O, depends on nothing of ours |
 //! | [`directory`] [`policy`] [`limits`] [`retry`] [`welcome`] [`lists`] | the pure brains: inputs and `now` in, values out |
 //! | [`numbering`] [`kept`] | countries of numbers; owners' files with their last good copies |
 //! | [`wawp`] | the vendor: wire, translation, client; vendor JSON ends here |
@@ -37,6 +37,7 @@ pub mod delivery;
 pub mod demo;
 pub mod directory;
 pub mod event;
+pub mod excerpt;
 pub mod facts;
 pub mod ids;
 pub mod ingress;

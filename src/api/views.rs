@@ -127,7 +127,8 @@ fn page<T: Serialize>(name: &str, rows: &[T], limit: u32, last: Option<String>) 
 /// The journal, newest first.
 pub async fn events(store: &dyn Store, query: &Query) -> Result<Value, Refusal> {
     query.only_rows()?;
-    let filter = query.filter::<EntryId>(&["new", "applied", "ignored", "unreadable", "policy_error"], |id| id.0)?;
+    let filter =
+        query.filter::<EntryId>(&["new", "applied", "ignored", "unreadable", "policy_error"], |id| id.0)?;
     let limit = filter.limit;
     let rows: Vec<_> = store.entries(filter).await?.iter().map(EventView::brief).collect();
     Ok(page("events", &rows, limit, rows.last().map(|row| row.id.to_string())))

@@ -2,6 +2,7 @@
 //!
 //! Lines that may hold a secret are shown with their strings blotted out.
 
+use crate::excerpt::excerpt;
 use std::{fmt, ops::Range, path::PathBuf};
 
 /// Why a configuration is refused.
@@ -72,7 +73,7 @@ impl Source {
             file: Some(self.path.clone()),
             line: Some(line),
             column: Some(column),
-            snippet: Some(snippet(line, column, width, &blotted(source_line))),
+            snippet: Some(excerpt(line, column, width, &blotted(source_line))),
             next_step,
         }
     }
@@ -85,15 +86,6 @@ impl Source {
         }
         at
     }
-}
-
-/// A source line with a caret under the place.
-fn snippet(line: usize, column: usize, width: usize, source_line: &str) -> String {
-    let number = line.to_string();
-    let margin = " ".repeat(number.len());
-    let indent: String =
-        source_line.chars().take(column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    format!(" {number} | {source_line}\n {margin} | {indent}{}", "^".repeat(width))
 }
 
 /// The line as it may be shown: where a secret may stand, what is quoted (or, without quotes, what follows the

@@ -88,7 +88,7 @@ fn an_error_shows_sentence_place_line_and_next_step() {
     assert_eq!(
         error.to_string(),
         "unknown key `lisen` in [server]; did you mean `listen`?\n\
-         /etc/guard/perimeterd.toml:2:1\n 2 | lisen = \"0.0.0.0:80\"\n   | ^^^^^\n\
+         /etc/guard/perimeterd.toml:2:1\n     2 | lisen = \"0.0.0.0:80\"\n       | ^^^^^\n\
          Correct it and try again; every key is explained in examples/perimeterd.toml."
     );
 }

@@ -4,6 +4,7 @@
 //! run, the policy book keeps the last good set.
 
 use super::vocabulary::{self, Kind, Owner};
+use crate::excerpt::excerpt;
 use rhai::{Dynamic, EvalAltResult, ParseError, ParseErrorType, Position};
 use std::fmt;
 
@@ -76,7 +77,7 @@ impl PolicyError {
     ) -> Self {
         let number = |n: Option<usize>| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
         let (line, column) = (number(position.line()), number(position.position()));
-        let snippet = excerpt(source, line, column);
+        let snippet = shown(source, line, column);
         Self { message: message.into(), file: file.into(), line, column, snippet, kind }
     }
 
@@ -130,18 +131,10 @@ pub struct LoadError {
     pub problems: Vec<PolicyError>,
 }
 
-/// The source line with a caret under the column.
-fn excerpt(source: &str, line: u32, column: u32) -> String {
-    let Some(text) = (line as usize).checked_sub(1).and_then(|index| source.lines().nth(index)) else {
-        return String::new();
-    };
-    // Tabs stay tabs in the caret's line, so that it stands where the reader's terminal puts the character.
-    let lead: String = text
-        .chars()
-        .take((column as usize).saturating_sub(1))
-        .map(|c| if c == '\t' { '\t' } else { ' ' })
-        .collect();
-    format!("  {line:>4} | {text}\n       | {lead}^")
+/// The source line of a place, with a caret; empty if there is no such line.
+fn shown(source: &str, line: u32, column: u32) -> String {
+    let text = (line as usize).checked_sub(1).and_then(|index| source.lines().nth(index));
+    text.map_or_else(String::new, |text| excerpt(line as usize, column as usize, 1, text))
 }
 
 /// An error made by the daemon's own functions, in words for the owner. Opaque, so that a script cannot forge one.
