@@ -2,9 +2,9 @@
 //! empty lists. It never overwrites anything.
 
 use super::{Context, print};
-use anyhow::{Context as _, anyhow, ensure};
+use crate::{config::Secret, policy};
+use anyhow::{Context as _, anyhow};
 use clap::Args;
-use include_dir::{Dir, include_dir};
 use serde_json::json;
 use std::{
     fs,
@@ -13,9 +13,6 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
-
-/// The policies as shipped.
-static POLICIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/policies");
 
 const CONFIG: &str = include_str!("init.toml");
 const SCRAPERS: &str = "# One entry a line: a number (+4915112345678), a prefix (+92*), a country (@PK), a LID (77001@lid).\n\
@@ -41,16 +38,17 @@ impl Init {
 
 /// Makes the folder; answers the webhook's secret.
 fn make(dir: &Path) -> anyhow::Result<String> {
-    let webhook_secret = random_word()?;
+    let webhook_secret = invent()?;
     let mut files = vec![
         (PathBuf::from("perimeterd.toml"), CONFIG.as_bytes().to_vec()),
-        ("admin-token".into(), random_word()?.into_bytes()),
+        ("admin-token".into(), invent()?.into_bytes()),
         ("webhook-secret".into(), webhook_secret.clone().into_bytes()),
         ("blacklists/scrapers.txt".into(), SCRAPERS.into()),
         ("allowlist.txt".into(), ALLOWLIST.into()),
         ("subscriptions.csv".into(), SUBSCRIPTIONS.into()),
     ];
-    shipped(&POLICIES, &mut files);
+    let shipped = policy::shipped();
+    files.extend(shipped.map(|(path, content)| (Path::new("policies").join(path), content.to_vec())));
     if let Some((taken, _)) = files.iter().find(|(path, _)| dir.join(path).exists()) {
         return Err(anyhow!(
             "{} exists already; nothing was written\n  give an empty folder",
@@ -62,16 +60,6 @@ fn make(dir: &Path) -> anyhow::Result<String> {
     }
     make_folder(&dir.join("data"))?;
     Ok(webhook_secret)
-}
-
-/// The shipped policies with their templates and tests.
-fn shipped(folder: &Dir<'_>, files: &mut Vec<(PathBuf, Vec<u8>)>) {
-    files.extend(
-        folder.files().map(|file| (Path::new("policies").join(file.path()), file.contents().to_vec())),
-    );
-    for inner in folder.dirs() {
-        shipped(inner, files);
-    }
 }
 
 /// Writes a new file that only its owner can read.
@@ -91,12 +79,8 @@ fn make_folder(path: &Path) -> anyhow::Result<()> {
     made.with_context(|| format!("the folder {} cannot be made", path.display()))
 }
 
-/// 256 random bits as hex.
-fn random_word() -> anyhow::Result<String> {
-    let mut bytes = [0; 32];
-    let filled = rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes);
-    ensure!(filled.is_ok(), "the system gives no random numbers");
-    Ok(hex::encode(bytes))
+fn invent() -> anyhow::Result<String> {
+    Secret::invent().map_err(anyhow::Error::msg)
 }
 
 fn tell(context: &Context, dir: &Path, secret: &str) {
@@ -122,7 +106,7 @@ fn tell(context: &Context, dir: &Path, secret: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config, policy};
+    use crate::config;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
@@ -148,10 +132,5 @@ mod tests {
         let refused = make(home.path()).unwrap_err();
         assert!(refused.to_string().contains("allowlist.txt exists already"));
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn two_random_words_differ() {
-        assert_ne!(random_word().unwrap(), random_word().unwrap());
     }
 }

@@ -20,6 +20,18 @@ impl Secret {
         Self { value: Arc::new(Ok(value.into())), plain: true }
     }
 
+    /// 256 random bits as hex, for a secret that nobody has to remember.
+    ///
+    /// # Errors
+    /// A sentence, if the system gives no random numbers.
+    pub fn invent() -> Result<String, String> {
+        let mut bytes = [0; 32];
+        match rustls::crypto::ring::default_provider().secure_random.fill(&mut bytes) {
+            Ok(()) => Ok(hex::encode(bytes)),
+            Err(_) => Err("the system gives no random numbers".into()),
+        }
+    }
+
     /// A secret that could not be read, with the sentence why.
     pub fn unreadable(why: impl Into<String>) -> Self {
         Self { value: Arc::new(Err(why.into())), plain: false }
@@ -42,5 +54,17 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_invented_secrets_differ() {
+        let (one, other) = (Secret::invent().unwrap(), Secret::invent().unwrap());
+        assert_eq!(one.len(), 64);
+        assert_ne!(one, other);
     }
 }

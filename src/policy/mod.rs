@@ -19,6 +19,7 @@ mod member;
 mod run;
 mod samples;
 pub mod selftest;
+mod shipped;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ mod vocabulary;
 pub use book::PolicyBook;
 pub use error::{ErrorKind, LoadError, PolicyError};
 pub use loader::{ChainSpec, LoadSpec, load};
+pub use shipped::shipped;
 
 use crate::{
     config::{ChainLink, ScriptLimits},

@@ -78,6 +78,14 @@ pub struct Day {
     pub admin: Newcomer,
     /// Plain members from the start.
     pub members: Vec<Newcomer>,
+    /// Who comes and has a right to stay, or whom nobody can judge.
+    pub may_stay: Vec<Newcomer>,
+    /// Who comes and no longer pays.
+    pub lapsed: Vec<Newcomer>,
+    /// Who comes and stands on the blacklist.
+    pub scrapers: Vec<Newcomer>,
+    /// Who comes in the raid.
+    pub raiders: Vec<Newcomer>,
 }
 
 fn newcomer(prefix: u64, number: u64, name: &str) -> Newcomer {
@@ -196,6 +204,11 @@ pub fn community_day() -> Day {
         blacklist_txt: cast.blacklist(),
         group: GroupId::parse("120363042000000001@g.us").expect("the id is written with digits only"),
         subject: "The Club",
+        may_stay: [cast.paying, vec![cast.twice, cast.friend, cast.late_payer, cast.hidden, cast.evening]]
+            .concat(),
+        lapsed: cast.lapsed,
+        scrapers: cast.scrapers,
+        raiders: cast.raiders,
         admin: cast.admin,
         members: cast.seated,
     }

@@ -188,6 +188,13 @@ impl Metrics {
         }
     }
 
+    /// Webhook elements that were there already.
+    pub fn repeats(&self) -> u64 {
+        self.events
+            .get_or_create(&[("source", "webhook"), ("outcome", WebhookOutcome::Repeat.as_str())])
+            .get()
+    }
+
     /// A journal entry was read: what became of it.
     pub fn entry(&self, state: EntryState) {
         let outcome = match state {
