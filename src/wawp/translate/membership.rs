@@ -84,6 +84,7 @@ impl Telling<'_> {
         if !ours.is_empty() {
             kinds.push(EventKind::SelfJoined { group: self.entered(group.clone()) });
         }
+        let others = self.with_senders_ids(others);
         if !others.is_empty() {
             let (via, by) = origin::of_join(self.data(), &others);
             kinds.push(EventKind::Joined { group, people: others, via, by });
@@ -94,6 +95,7 @@ impl Telling<'_> {
     fn left(&self, group: GroupId, people: Vec<Participant>) -> Vec<EventKind> {
         let (ours, others): (Vec<_>, Vec<_>) = people.into_iter().partition(|one| self.is_me(one.person));
         let mut kinds = Vec::new();
+        let others = self.with_senders_ids(others);
         if !others.is_empty() {
             let by = origin::sender(self.data());
             kinds.push(EventKind::Left { group: group.clone(), people: others, by });
@@ -102,6 +104,17 @@ impl Telling<'_> {
             kinds.push(EventKind::SelfLeft { group });
         }
         kinds
+    }
+
+    /// In a group that names its members by LID only the sender comes with a phone beside it, and who joins by a link, or
+    /// goes, is the sender. It spares the gateway a question for each of them.
+    fn with_senders_ids(&self, people: Vec<Participant>) -> Vec<Participant> {
+        let Some(sender) = origin::sender(self.data()) else { return people };
+        let both = |one: Participant| match one.person.same_as(sender) {
+            true => Participant { person: one.person.merged(sender), ..one },
+            false => one,
+        };
+        people.into_iter().map(both).collect()
     }
 
     /// The group that we entered, with its roster if the event carried a readable one; the roster is fetched otherwise, so

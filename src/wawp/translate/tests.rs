@@ -153,6 +153,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("wire_self_join_odd_roster", &["self-joined G"]),
     ("wire_self_leave", &["self-left G"]),
     ("wire_join_by_link", &["joined G [77001@lid=/77001 member] via link @-2000"]),
+    ("wire_join_by_link_with_number", &["joined G [77001@lid=4915111111111/77001 member] via link @-2000"]),
     (
         "wire_join_added",
         &["joined G [77001@lid=4915111111111/77001 member] via added by 4915133333333/77010"],
