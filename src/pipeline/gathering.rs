@@ -86,10 +86,14 @@ impl Gathering {
             let mut missing = Vec::new();
             for need in needs {
                 match self.at_hand(facts, &need, max_age) {
+                    Some(answer) if rests_on_the_phone(&answer) && phone_may_be_learned(facts) => {
+                        missing.push(Need::Phone);
+                    }
                     Some(answer) => facts.answers.push((need, answer)),
                     None => missing.push(need),
                 }
             }
+            missing.dedup();
             if !missing.is_empty() {
                 return Progress::Missing(missing);
             }
@@ -162,6 +166,17 @@ fn person(facts: &Facts) -> Person {
         who.phone = who.phone.or(Some(*value));
     }
     who
+}
+
+/// A list names people by phone: it cannot tell of somebody who is known by LID only.
+fn rests_on_the_phone(answer: &Answer) -> bool {
+    matches!(answer, Answer::Blacklist(Lookup::Unknown { .. }) | Answer::Allowlist(Lookup::Unknown { .. }))
+}
+
+/// Whether the gateway may know the phone and was not asked yet.
+fn phone_may_be_learned(facts: &Facts) -> bool {
+    let who = person(facts);
+    who.phone.is_none() && who.lid.is_some() && facts.answer(&Need::Phone).is_none()
 }
 
 fn unknown<T>(why: &str) -> Lookup<T> {
