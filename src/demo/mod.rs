@@ -52,8 +52,8 @@ pub struct Options {
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let day = find(options.example.as_deref())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let narrator = Narrator::new(options.json, Arc::clone(&clock));
-    let (stage, app) = Stage::set(&day, options.pace, clock).await?;
+    let (stage, app) = Stage::set(&day, options.pace, Arc::clone(&clock)).await?;
+    let narrator = Narrator::new(options.json, clock);
     let mut chronicle = Chronicle::new(app.store.clone());
     narrator.opening(&day, &stage);
 

@@ -23,7 +23,7 @@ use std::{
 
 /// The width of names and phrases.
 const WHO: usize = 14;
-const WHAT: usize = 66;
+const WHAT: usize = 74;
 
 /// The colours used, by what they say.
 #[derive(Clone, Copy)]

@@ -22,7 +22,7 @@ pub(super) fn decision(decision: &Decision) -> Vec<Phrase> {
     let mut phrases: Vec<Phrase> = asked.iter().filter_map(|one| phrase(one, asked)).collect();
     let unknown = unknown_facts(decision);
     if !unknown.is_empty() && decision.verdict.final_action().is_none() {
-        let text = format!("nobody knows {}: kept, and looked at again later", unknown.join(" and "));
+        let text = format!("unknown: {}; looked at again later", unknown.join(", "));
         phrases.insert(0, Phrase { text, place: String::new() });
     }
     if phrases.is_empty() {
