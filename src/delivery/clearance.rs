@@ -88,6 +88,15 @@ impl Looks {
 }
 
 impl Courier {
+    /// Frees the lanes of removals whose outcome has become known.
+    pub(super) async fn clear_doubts(&mut self) -> Result<(), StoreError> {
+        if self.lanes.has_doubts() {
+            let doubtful = self.store.unknown_removals(&self.session, Timestamp(i64::MAX)).await?;
+            self.lanes.keep_doubts(&doubtful.iter().map(|row| row.id).collect());
+        }
+        Ok(())
+    }
+
     /// Whether this row may go now.
     pub(super) async fn clear(&mut self, row: &Row, now: Timestamp) -> Result<Clearance, StoreError> {
         let classes = self.classes(row, now);

@@ -2,9 +2,17 @@
 //!
 //! A row whose call failed holds up the rows behind it in its lane until it is due again, because it is most likely the
 //! gateway that is broken, not the row. After [`crate::retry::LANE_PATIENCE`] attempts it is the row, and the others go on.
+//! A removal of which nobody knows whether it took effect may have to be made again, so it holds up its lane as well, until
+//! a roster or a leave event tells, and not for ever.
 
 use crate::{clock::Timestamp, ids::OutboxId, retry::LANE_PATIENCE, store::Row};
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+/// A roster that was asked for has come by then; if it has not, the rows behind a doubtful one go on.
+const DOUBT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A chat and a kind of call.
 type Lane = (String, &'static str);
@@ -13,12 +21,19 @@ type Lane = (String, &'static str);
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     held: HashMap<Lane, (OutboxId, Timestamp)>,
+    /// Removals of unknown outcome.
+    doubted: HashMap<OutboxId, (Lane, Timestamp)>,
 }
 
 impl Lanes {
     /// Whether another row must go first.
     pub(super) fn holds_up(&self, row: &Row, now: Timestamp) -> bool {
-        self.held.get(&lane(row)).is_some_and(|(holder, until)| *holder < row.id && now < *until)
+        let lane = lane(row);
+        let doubtful = |(holder, (held, until)): (&OutboxId, &(Lane, Timestamp))| {
+            *held == lane && *holder < row.id && now < *until
+        };
+        self.held.get(&lane).is_some_and(|(holder, until)| *holder < row.id && now < *until)
+            || self.doubted.iter().any(doubtful)
     }
 
     /// Notes a row that is to be tried again at `due`, after so many attempts.
@@ -36,14 +51,32 @@ impl Lanes {
         }
     }
 
-    /// Frees every lane: the gateway is back and all rows are due.
-    pub(super) fn free_all(&mut self) {
+    /// Holds the lane of a removal of unknown outcome until [`Lanes::keep_doubts`] hears that it is known.
+    pub(super) fn doubt(&mut self, row: &Row, now: Timestamp) {
+        self.doubted.insert(row.id, (lane(row), now + DOUBT_PATIENCE));
+    }
+
+    /// Whether any outcome is unknown.
+    pub(super) fn has_doubts(&self) -> bool {
+        !self.doubted.is_empty()
+    }
+
+    /// Of the removals of unknown outcome only these still are.
+    pub(super) fn keep_doubts(&mut self, still: &HashSet<OutboxId>) {
+        self.doubted.retain(|id, _| still.contains(id));
+    }
+
+    /// The gateway is back and all rows are due: every lane is free but those of unknown outcomes, and only now can
+    /// these become known.
+    pub(super) fn free_all(&mut self, now: Timestamp) {
         self.held.clear();
+        self.doubted.values_mut().for_each(|(_, until)| *until = now + DOUBT_PATIENCE);
     }
 
     /// Forgets holds whose time is over.
     pub(super) fn tidy(&mut self, now: Timestamp) {
         self.held.retain(|_, (_, until)| now < *until);
+        self.doubted.retain(|_, (_, until)| now < *until);
     }
 }
 

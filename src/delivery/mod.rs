@@ -15,7 +15,7 @@ mod reads;
 pub use reads::PhoneRequest;
 
 use crate::{
-    action::{Call, Class},
+    action::{Call, Class, RowState},
     clock::{Clock, Timestamp},
     config::Config,
     facts::Standing,
@@ -291,8 +291,9 @@ impl Courier {
     /// The gateway works again: rows that failed are due now, in their order.
     async fn back_again(&mut self) -> Result<(), StoreError> {
         self.health.rows_failed = false;
-        self.lanes.free_all();
-        let hastened = self.store.hasten_rows(&self.session, self.steady.now()).await?;
+        let now = self.steady.now();
+        self.lanes.free_all(now);
+        let hastened = self.store.hasten_rows(&self.session, now).await?;
         tracing::info!(session = %self.session, rows = hastened, "the gateway works again");
         Ok(())
     }
@@ -324,6 +325,7 @@ impl Courier {
             return Ok(Step::At(due));
         }
         self.lanes.tidy(now);
+        self.clear_doubts().await?;
         let mut waiting_lanes = Lanes::default();
         for row in self.store.heads(&self.session, &open, now, HEADS).await? {
             if self.lanes.holds_up(&row, now) || waiting_lanes.holds_up(&row, now) {
@@ -395,8 +397,10 @@ impl Courier {
         self.ledger().end(id, now, longest);
         self.metrics.action(row.call.name(), meaning.settled.state, rows.len());
         self.tell(row, &meaning, rows.len());
-        if let (Some(due), true) = (meaning.settled.not_before, outcome.is_err()) {
-            self.lanes.failed(row, attempts, due);
+        match (meaning.settled.state, meaning.settled.not_before) {
+            (RowState::Unknown, Some(_)) => self.lanes.doubt(row, now),
+            (RowState::Waiting, Some(due)) => self.lanes.failed(row, attempts, due),
+            _ => {}
         }
         if meaning.alert {
             let text = format!(

@@ -129,6 +129,9 @@ impl Courier {
             self.store.session_started(&self.session, me.person, now).await?;
         }
         let now = self.steady.now();
+        for row in self.store.unknown_removals(&self.session, Timestamp(i64::MAX)).await? {
+            self.lanes.doubt(&row, now);
+        }
         for group in self.store.groups().await? {
             if group.sessions.contains(&self.session) && self.config.group_for(group.id.as_str()).is_some() {
                 self.wanted.ask(group.id, now);
