@@ -4,6 +4,7 @@
 
 mod demo;
 mod harness;
+mod outages;
 mod store_contract;
 mod storm;
 mod the_way;
