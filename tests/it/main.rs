@@ -5,6 +5,7 @@
 mod demo;
 mod harness;
 mod outages;
+mod scripts;
 mod store_contract;
 mod storm;
 mod the_way;
