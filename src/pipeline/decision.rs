@@ -127,7 +127,7 @@ fn removal(case: &Case<'_>, asked: &Asked) -> NewRow {
     };
     let mut row = row(case, asked, Call::Remove { group: group.clone(), member: *member });
     if let Some(facts) = &case.input.member
-        && let Rail::Refused(why) = guard::judge(facts, &case.input.group, case.input.hook, &case.allowlisted)
+        && let Rail::Refused(why) = guard::judge(case.input, facts, &case.allowlisted)
     {
         row.state = RowState::Refused;
         row.note = Some(why);

@@ -2,7 +2,8 @@
 
 use crate::{
     event::{Hook, Role},
-    facts::{GroupFacts, Lookup, MemberFacts},
+    facts::{Lookup, MemberFacts},
+    store::RunInput,
 };
 
 /// What the rails say to a removal.
@@ -16,13 +17,10 @@ pub(super) enum Rail {
     Unclear(String),
 }
 
-/// Judges a removal of `member` from `group`, asked for in `hook`.
-pub(super) fn judge(
-    member: &MemberFacts,
-    group: &GroupFacts,
-    hook: Hook,
-    allowlisted: &Lookup<bool>,
-) -> Rail {
+/// Judges a removal of the run's member. Where nobody told a role, only the joiner of the event may go: that is the
+/// member of an `on_join`, and of the later look at the same join that an unknown fact asked for.
+pub(super) fn judge(input: &RunInput, member: &MemberFacts, allowlisted: &Lookup<bool>) -> Rail {
+    let group = &input.group;
     let refused = |why: &str| Rail::Refused(format!("guard rail: {why}"));
     if member.is_own {
         return refused("this is one of our own numbers");
@@ -38,7 +36,8 @@ pub(super) fn judge(
         Lookup::Known { value: false, .. } => {}
         Lookup::Unknown { why } => return Rail::Unclear(format!("the allowlist cannot be asked: {why}")),
     }
-    if member.role == Role::Unknown && hook != Hook::OnJoin {
+    let is_joiner = input.hook == Hook::OnJoin || (input.round > 0 && !member.adopted);
+    if member.role == Role::Unknown && !is_joiner {
         return refused("the person's role in the group is not known");
     }
     Rail::Clear

@@ -47,7 +47,7 @@ impl Pipeline {
             }
         };
         let allowlisted = self.gathering.lists.allowlisted(member.person, self.gathering.wall.now());
-        Ok(match (judged(&outcome, &input), guard::judge(member, &input.group, input.hook, &allowlisted)) {
+        Ok(match (judged(&outcome, &input), guard::judge(&input, member, &allowlisted)) {
             (_, Rail::Refused(why)) => Standing::Refused(why),
             (Standing::Asked, Rail::Unclear(why)) => Standing::Unclear(why),
             (standing, _) => standing,
