@@ -84,7 +84,11 @@ impl Summary {
         let budget = budget(stage);
         let ban_meter = stage.sim.with(|world| {
             let meter = world.meter();
-            BanMeter { points: meter.points().round(), threshold: meter.threshold, restricted: meter.is_restricted() }
+            BanMeter {
+                points: meter.points().round(),
+                threshold: meter.threshold,
+                restricted: meter.is_restricted(),
+            }
         });
         let promises =
             promises(&Evidence { day, stage, chronicle, totals: &totals, budget: &budget, played });

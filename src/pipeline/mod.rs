@@ -8,6 +8,7 @@
 //! It sends nothing: what it decides is in the outbox, and the delivery's bell is rung.
 
 mod decision;
+mod desk;
 mod gathering;
 mod guard;
 mod intake;
@@ -20,17 +21,17 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{self, Config},
     event::Hook,
-    facts::{Answer, Facts, Need},
-    ids::{DecisionId, EntryId, GroupId, PersonId, SessionName},
+    facts::{Facts, Need},
+    ids::{DecisionId, EntryId, GroupId, SessionName},
     lists::ListBook,
     policy::{Outcome, PolicyBook, PolicyError, PolicySet},
     store::{Entry, EntryState, Reading, RunInput, RunRecord, RunState, Store, StoreError},
     subscriptions::SubscriptionBook,
     telemetry::Metrics,
 };
+use desk::{Desk, Fetched};
 use gathering::{Gathering, Progress};
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, RwLock},
     time::Duration,
 };
@@ -86,27 +87,6 @@ pub struct Pipeline {
     rosters: mpsc::UnboundedSender<(SessionName, GroupId)>,
     gathering: Gathering,
 }
-
-/// Runs of one person in one group are made one after the other.
-type Turn = (GroupId, Option<PersonId>);
-
-/// The runs in hand.
-#[derive(Default)]
-struct Desk {
-    queue: VecDeque<DecisionId>,
-    /// Turns taken, with the runs that wait for theirs.
-    turns: HashMap<Turn, VecDeque<DecisionId>>,
-    /// Runs whose facts have come.
-    ready: VecDeque<(RunInput, Facts)>,
-    /// Everything in `queue`, `turns` and under way, so that a retry does not take a run twice.
-    known: HashSet<DecisionId>,
-    /// When pending runs were looked for last.
-    looked: Duration,
-    next_timer: Option<Timestamp>,
-}
-
-/// A run whose missing facts have come.
-type Fetched = (RunInput, Facts, Vec<(Need, Answer)>);
 
 impl Pipeline {
     /// Puts it together; nothing runs yet.
@@ -473,62 +453,4 @@ impl Pipeline {
         self.bell.notify_one();
         Ok(hastened)
     }
-}
-
-impl Desk {
-    fn enqueue(&mut self, id: DecisionId) {
-        if self.known.insert(id) {
-            self.queue.push_back(id);
-        }
-    }
-
-    /// The run, if it is its turn; else it waits behind the one that has it.
-    fn take_turn(&mut self, input: RunInput) -> Option<RunInput> {
-        if input.state != RunState::Pending {
-            self.known.remove(&input.id);
-            return None;
-        }
-        match self.turns.entry(turn(&input)) {
-            std::collections::hash_map::Entry::Occupied(mut waiting) => {
-                waiting.get_mut().push_back(input.id);
-                None
-            }
-            std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(VecDeque::new());
-                Some(input)
-            }
-        }
-    }
-
-    /// Ends a turn; the runs that waited for it come next.
-    fn end_turn(&mut self, input: &RunInput) {
-        self.known.remove(&input.id);
-        for id in self.turns.remove(&turn(input)).into_iter().flatten().rev() {
-            self.queue.push_front(id);
-        }
-    }
-
-    fn take_fetched(&mut self, (input, mut facts, answers): Fetched) {
-        facts.answers.extend(answers);
-        self.ready.push_back((input, facts));
-    }
-
-    /// Runs that are no longer on record are no longer known.
-    fn forget_missing(&mut self, asked: &[DecisionId], found: &[RunInput]) {
-        let found: HashSet<DecisionId> = found.iter().map(|input| input.id).collect();
-        for id in asked.iter().filter(|id| !found.contains(id)) {
-            self.known.remove(id);
-        }
-    }
-
-    fn put_back(&mut self, ids: Vec<DecisionId>, ready: Vec<(RunInput, Option<Facts>)>) {
-        for id in ids.into_iter().rev() {
-            self.queue.push_front(id);
-        }
-        self.ready.extend(ready.into_iter().filter_map(|(input, facts)| facts.map(|facts| (input, facts))));
-    }
-}
-
-fn turn(input: &RunInput) -> Turn {
-    (input.group.id.clone(), input.member.as_ref().map(|member| member.id))
 }

@@ -1,0 +1,92 @@
+//! The runs in hand: whose turn it is, who waits behind whom, and whose facts have come. Pure bookkeeping; what is
+//! durable about a run is in the store.
+
+use crate::{
+    clock::Timestamp,
+    facts::{Answer, Facts, Need},
+    ids::{DecisionId, GroupId, PersonId},
+    store::{RunInput, RunState},
+};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
+
+/// Runs of one person in one group are made one after the other.
+type Turn = (GroupId, Option<PersonId>);
+
+/// The runs in hand.
+#[derive(Default)]
+pub(super) struct Desk {
+    pub(super) queue: VecDeque<DecisionId>,
+    /// Turns taken, with the runs that wait for theirs.
+    pub(super) turns: HashMap<Turn, VecDeque<DecisionId>>,
+    /// Runs whose facts have come.
+    pub(super) ready: VecDeque<(RunInput, Facts)>,
+    /// Everything in `queue`, `turns` and under way, so that a retry does not take a run twice.
+    pub(super) known: HashSet<DecisionId>,
+    /// When pending runs were looked for last.
+    pub(super) looked: Duration,
+    pub(super) next_timer: Option<Timestamp>,
+}
+
+/// A run whose missing facts have come.
+pub(super) type Fetched = (RunInput, Facts, Vec<(Need, Answer)>);
+
+impl Desk {
+    pub(super) fn enqueue(&mut self, id: DecisionId) {
+        if self.known.insert(id) {
+            self.queue.push_back(id);
+        }
+    }
+
+    /// The run, if it is its turn; else it waits behind the one that has it.
+    pub(super) fn take_turn(&mut self, input: RunInput) -> Option<RunInput> {
+        if input.state != RunState::Pending {
+            self.known.remove(&input.id);
+            return None;
+        }
+        match self.turns.entry(turn(&input)) {
+            std::collections::hash_map::Entry::Occupied(mut waiting) => {
+                waiting.get_mut().push_back(input.id);
+                None
+            }
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(VecDeque::new());
+                Some(input)
+            }
+        }
+    }
+
+    /// Ends a turn; the runs that waited for it come next.
+    pub(super) fn end_turn(&mut self, input: &RunInput) {
+        self.known.remove(&input.id);
+        for id in self.turns.remove(&turn(input)).into_iter().flatten().rev() {
+            self.queue.push_front(id);
+        }
+    }
+
+    pub(super) fn take_fetched(&mut self, (input, mut facts, answers): Fetched) {
+        facts.answers.extend(answers);
+        self.ready.push_back((input, facts));
+    }
+
+    /// Runs that are no longer on record are no longer known.
+    pub(super) fn forget_missing(&mut self, asked: &[DecisionId], found: &[RunInput]) {
+        let found: HashSet<DecisionId> = found.iter().map(|input| input.id).collect();
+        for id in asked.iter().filter(|id| !found.contains(id)) {
+            self.known.remove(id);
+        }
+    }
+
+    pub(super) fn put_back(&mut self, ids: Vec<DecisionId>, ready: Vec<(RunInput, Option<Facts>)>) {
+        for id in ids.into_iter().rev() {
+            self.queue.push_front(id);
+        }
+        self.ready.extend(ready.into_iter().filter_map(|(input, facts)| facts.map(|facts| (input, facts))));
+    }
+}
+
+fn turn(input: &RunInput) -> Turn {
+    (input.group.id.clone(), input.member.as_ref().map(|member| member.id))
+}
