@@ -4,7 +4,7 @@ use super::{Context, door::Daemon, print};
 use crate::{
     config::{ChainLink, Config},
     lists::ListBook,
-    policy::{self, LoadSpec},
+    policy::{self, ChainSpec, LoadSpec},
     subscriptions::SubscriptionBook,
     takeup::Takeup,
 };
@@ -36,6 +36,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<ExitCode> {
             let warnings = config.secret_problems().into_iter().chain(config.warnings());
             findings.extend(warnings.map(|text| finding(Grade::Warning, "configuration", text)));
             findings.push(policies(&config));
+            findings.extend(idle_policies(&config));
             findings.extend(idle_chain(&config));
             findings.extend(files(context, &config)?);
             findings.extend(running(&config).await);
@@ -65,6 +66,38 @@ fn policies(config: &Config) -> Finding {
             finding(Grade::Bad, "policies", problems.join("\n"))
         }
     }
+}
+
+/// A policy that no chain names refuses nothing, but who wrote it wants to know of its mistakes before it is named.
+fn idle_policies(config: &Config) -> Option<Finding> {
+    let named: Vec<&str> = config
+        .groups
+        .iter()
+        .flat_map(|group| &group.chain)
+        .chain(&config.policies.chain)
+        .map(|link| link.policy.as_str())
+        .collect();
+    let files = std::fs::read_dir(&config.policies.dir).ok()?.filter_map(Result::ok);
+    let mut idle: Vec<String> = files
+        .filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".rhai")?.to_owned()))
+        .filter(|name| !named.contains(&name.as_str()))
+        .collect();
+    idle.sort();
+    let mut problems = Vec::new();
+    for name in idle {
+        let alone = ChainSpec {
+            block: "no chain".into(),
+            links: vec![ChainLink { policy: name, observe: false }],
+            params: serde_json::Map::new(),
+        };
+        let dir = config.policies.dir.clone();
+        let spec = LoadSpec { dir, chains: vec![alone], limits: config.policies.limits };
+        if let Err(error) = policy::load(&spec) {
+            problems.extend(error.problems.iter().map(policy::PolicyError::render));
+        }
+    }
+    let text = format!("in no chain, so nothing is refused for it:\n{}", problems.join("\n"));
+    (!problems.is_empty()).then(|| finding(Grade::Warning, "policies", text))
 }
 
 /// Lists and the subscription file, judged against their last good copies.

@@ -2,7 +2,10 @@
 //! empty lists. It never overwrites anything.
 
 use super::{Context, print};
-use crate::{config::Secret, policy};
+use crate::{
+    config::{self, Secret},
+    policy,
+};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::json;
@@ -46,6 +49,7 @@ fn make(dir: &Path) -> anyhow::Result<String> {
         ("blacklists/scrapers.txt".into(), SCRAPERS.into()),
         ("allowlist.txt".into(), ALLOWLIST.into()),
         ("subscriptions.csv".into(), SUBSCRIPTIONS.into()),
+        ("examples/perimeterd.toml".into(), config::defaults_text().into()),
     ];
     let shipped = policy::shipped();
     files.extend(shipped.map(|(path, content)| (Path::new("policies").join(path), content.to_vec())));
@@ -106,7 +110,6 @@ fn tell(context: &Context, dir: &Path, secret: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]

@@ -21,11 +21,22 @@ pub(super) struct Simulate {
     /// The session's name
     #[arg(long, default_value = "main", value_name = "NAME")]
     session: String,
+    /// The instance that calls must name; what `init` writes by default
+    #[arg(long, default_value = "A1B2C3D4E5F6", value_name = "ID")]
+    instance_id: String,
+    /// The access token that calls must carry
+    #[arg(long, default_value = "simulated-token", value_name = "TOKEN")]
+    access_token: String,
 }
 
 impl Simulate {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let session = SessionOptions { name: self.session, ..SessionOptions::default() };
+        let session = SessionOptions {
+            name: self.session,
+            instance_id: self.instance_id,
+            token: self.access_token,
+            ..SessionOptions::default()
+        };
         let (instance_id, token) = (session.instance_id.clone(), session.token.clone());
         let secret = self.secret;
         let webhook = self.webhook.map(|url| WebhookTarget { url, secret, hmac: None });
