@@ -185,7 +185,8 @@ pub fn router(state: Arc<Api>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&state), ask_token));
     let mut metrics = Router::new().route("/metrics", get(health::metrics));
     if !state.metrics_public {
-        metrics = metrics.layer(middleware::from_fn_with_state(Arc::clone(&state), ask_token));
+        // Of this route alone: a layer would take every path that is not there for a protected one.
+        metrics = metrics.route_layer(middleware::from_fn_with_state(Arc::clone(&state), ask_token));
     }
     Router::new()
         .route("/healthz", get(health::healthz))
