@@ -61,7 +61,8 @@ impl PolicyBook {
         let mut watch = Watch { settled: fingerprint(&book.spec.dir), ..Watch::default() };
         let mut told = book.take_up(&mut watch);
         if book.current().is_none() {
-            told.extend(book.fall_back());
+            // The refusal is the last word: it stands as long as the files are as they are.
+            told.splice(..0, book.fall_back());
         }
         *book.watch.lock().unwrap_or_else(PoisonError::into_inner) = watch;
         (book, told)
