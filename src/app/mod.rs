@@ -335,7 +335,9 @@ pub(crate) async fn tell(takeups: &[Takeup], metrics: &Metrics, store: &dyn Stor
             Takeup::Refused { what, why } => {
                 tracing::error!(what, "refused, the last good one stays in force: {why}");
                 metrics.alert("refused");
-                if let Err(error) = store.alert(now, "refused", what, &format!("{what}: {why}")).await {
+                // Another mistake in the same file is another alert.
+                let text = format!("{what}: {why}");
+                if let Err(error) = store.alert(now, "refused", &text, &text).await {
                     tracing::error!(%error, "the alert could not be kept");
                 }
             }
