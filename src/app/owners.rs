@@ -1,6 +1,6 @@
 //! What the API may see and change of the running parts.
 
-use super::Books;
+use super::{Books, tell};
 use crate::{
     action::Class,
     api::{CeilingUse, ListStatus, Owners, Status},
@@ -9,6 +9,7 @@ use crate::{
     ids::{Phone, SessionName},
     limits::{Ceilings, Ledger},
     store::{Pushed, Store},
+    takeup::Takeup,
     telemetry::Metrics,
 };
 use async_trait::async_trait;
@@ -51,13 +52,15 @@ impl Owners for Desk {
     }
 
     async fn accept_list(&self, name: &str) -> Result<String, String> {
-        let (books, name, now) = (self.books.clone(), name.to_owned(), self.wall.now());
-        on_a_blocking_thread(move || books.lists.accept(&name, now)).await
+        let (books, list, now) = (self.books.clone(), name.to_owned(), self.wall.now());
+        let accepted = on_a_blocking_thread(move || books.lists.accept(&list, now)).await;
+        self.told(self.books.lists.what(name), accepted).await
     }
 
     async fn accept_subscriptions(&self) -> Result<String, String> {
         let books = self.books.clone();
-        on_a_blocking_thread(move || books.subscriptions.accept()).await
+        let accepted = on_a_blocking_thread(move || books.subscriptions.accept()).await;
+        self.told("subscriptions", accepted).await
     }
 
     async fn subscription(&self, phone: Phone) -> Lookup<Subscription> {
@@ -105,6 +108,17 @@ impl Owners for Desk {
             }
         }
         uses
+    }
+}
+
+impl Desk {
+    /// An accepted file is in force: nothing of it is refused any more.
+    async fn told(&self, what: &str, accepted: Result<String, String>) -> Result<String, String> {
+        if let Ok(detail) = &accepted {
+            let takeup = Takeup::Taken { what: what.to_owned(), detail: format!("accepted; {detail}") };
+            tell(&[takeup], &self.metrics, &*self.store, self.wall.now()).await;
+        }
+        accepted
     }
 }
 

@@ -121,6 +121,11 @@ impl ListBook {
         self.lists().filter_map(|list| Some((list.name.clone(), list.file.waiting()?))).collect()
     }
 
+    /// A list's name in messages: `blacklist scrapers`; empty if there is none of that name.
+    pub fn what(&self, name: &str) -> &str {
+        self.lists().find(|list| list.name == name).map_or("", |list| list.file.what())
+    }
+
     /// Takes a list's file as it is now, however small, as long as it is there and can be read.
     ///
     /// # Errors
