@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing test shows the line")]
 
+mod bodies;
 mod demo;
+mod edits;
 mod harness;
+mod identity;
 mod outages;
 mod scripts;
 mod store_contract;
