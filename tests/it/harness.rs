@@ -2,7 +2,7 @@
 //! as a child that can be killed. Tests post to its front door and look at what the gateway got.
 
 use perimeterd::{
-    clock::SystemClock,
+    clock::{Clock, SystemClock},
     ids::{GroupId, Person, Phone},
     simulator::{Addressing, Options, Role, Simulator, WebhookTarget},
 };
@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -248,14 +248,14 @@ path = "allowlist.txt"
     }
 
     pub(crate) async fn ready(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let clock = SystemClock::new();
         loop {
             let answer = self.http.get(format!("{}/readyz", self.base)).send().await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 return;
             }
             let died = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
-            assert!(died.is_none() && Instant::now() < deadline, "the daemon is not ready:\n{}", self.log());
+            assert!(died.is_none() && clock.elapsed() < PATIENCE, "the daemon is not ready:\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -321,10 +321,10 @@ path = "allowlist.txt"
 
     /// Waits for a condition, looking again every few milliseconds.
     pub(crate) async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let clock = SystemClock::new();
         while !condition().await {
             assert!(
-                Instant::now() < deadline,
+                clock.elapsed() < PATIENCE,
                 "waited in vain until {what}; the log:\n{}",
                 tail(&self.log())
             );

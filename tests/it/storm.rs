@@ -19,7 +19,7 @@ const FIRST: u64 = 4_915_200_000_000;
 
 /// The people of a storm: of each three one pays, one is listed, one never paid.
 fn offends(number: u64) -> bool {
-    number % 3 != 0
+    !number.is_multiple_of(3)
 }
 
 fn setup(events: u64) -> Setup {
