@@ -220,9 +220,15 @@ path = "allowlist.txt"
     }
 
     pub(crate) fn spawn(&mut self) {
+        self.spawn_with(&["serve"], &[]);
+    }
+
+    /// With other arguments or more environment than usual.
+    pub(crate) fn spawn_with(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
         self.starts += 1;
         let log = File::create(self.path(&format!("log.{}", self.starts))).unwrap();
-        let mut command = self.command(&["serve"]);
+        let mut command = self.command(arguments);
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         self.child = Some(command.spawn().unwrap());
     }

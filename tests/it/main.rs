@@ -4,10 +4,12 @@
 
 mod bodies;
 mod demo;
+mod discreet;
 mod edits;
 mod harness;
 mod identity;
 mod outages;
+mod restart;
 mod scripts;
 mod store_contract;
 mod storm;

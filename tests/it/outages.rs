@@ -215,7 +215,7 @@ async fn after_463_no_cold_message_is_tried_and_warm_ones_go_on() {
     bench.sim.join(&group(), &[person(friend)], Via::Link).await;
     bench.until("the friend is told", async || told(&bench) == 1).await;
     let waiting = bench.rows("waiting").await;
-    assert!(waiting.iter().all(|row| row["call"]["kind"] != "remove"), "{waiting:?}");
+    assert!(waiting.iter().all(|row| row["call"]["call"] != "remove"), "{waiting:?}");
     assert!(!waiting.is_empty(), "the cold ones wait");
     let calls = bench.sim.calls();
     assert_eq!(
