@@ -11,6 +11,7 @@ mod identity;
 mod outages;
 mod restart;
 mod scripts;
+mod sources;
 mod store_contract;
 mod storm;
 mod the_way;
