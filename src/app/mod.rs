@@ -99,7 +99,7 @@ impl App {
         let store: Arc<dyn Store> = Arc::new(sqlite::open(&config.store.path, wall.clone())?);
         let newest = store.newest_ledger_time().await?;
         let steady: Arc<dyn Clock> = Arc::new(SteadyClock::new(wall.clone(), newest));
-        store.recover(steady.now(), steady.now()).await?;
+        store.recover(wall.now(), steady.now()).await?;
 
         let lifecycle = Lifecycle::new(config.wawp.timeout + STOP_MARGIN);
         let http = wawp::client::http_client();

@@ -240,7 +240,7 @@ pub enum Effect {
         name: String,
     },
     /// Lock a group down. If a lockdown already stands its end moves to the later of the two and `rows` are not
-    /// written. Otherwise: what announce-only was is remembered (unknown counts as off), a timer for
+    /// written; one that is only recorded gives way to one that is meant, and never prolongs it. Otherwise: what announce-only was is remembered (unknown counts as off), a timer for
     /// [`crate::event::EventKind::LockdownDue`] is set, and `rows` are written.
     Lockdown {
         /// Where.
@@ -577,7 +577,8 @@ pub trait Store: Send + Sync + 'static {
         ledger_now: Timestamp,
     ) -> Result<Option<CallId>, StoreError>;
 
-    /// Ends a call and settles its rows, in one commit. A removal `done` marks the person as removed by us; rows
+    /// Ends a call and settles its rows, in one commit. `now` is the wall clock's: what rosters and events are compared
+    /// with; `ledger_now` is the schedule's, as every `not_before` is. A removal `done` marks the person as removed by us; rows
     /// that wait for a row which is now cancelled, refused, dead or expired are cancelled with it. Rows that wait for a
     /// message of unknown outcome may go: only the order mattered. A row that has reached a final state meanwhile (a
     /// leave was told) stays as it is, and a message of unknown outcome never waits again.

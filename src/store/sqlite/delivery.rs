@@ -136,12 +136,18 @@ pub(super) fn settle(
         ledger::end(db, call, ledger_now)?;
     }
     for (id, settled) in rows {
-        settle_one(db, *id, settled, now)?;
+        settle_one(db, *id, settled, now, ledger_now)?;
     }
     Ok(())
 }
 
-fn settle_one(db: &Connection, id: OutboxId, settled: &Settled, now: Timestamp) -> Result<(), StoreError> {
+fn settle_one(
+    db: &Connection,
+    id: OutboxId,
+    settled: &Settled,
+    now: Timestamp,
+    ledger_now: Timestamp,
+) -> Result<(), StoreError> {
     let Some(row) = outbox::head(db, id)? else { return Ok(()) };
     let message = row.call.is_message();
     let live = match row.state {
@@ -157,9 +163,9 @@ fn settle_one(db: &Connection, id: OutboxId, settled: &Settled, now: Timestamp) 
         db.prepare_cached("UPDATE outbox SET attempts = attempts - 1 WHERE id = ?")?.execute([id.0])?;
     }
     let note = settled.note.as_deref();
-    let later = settled.not_before.unwrap_or(now);
+    let later = settled.not_before.unwrap_or(ledger_now);
     match settled.state {
-        RowState::Waiting => outbox::wait(db, id, later, note, now),
+        RowState::Waiting => outbox::wait(db, id, later, note, ledger_now),
         RowState::Unknown => outbox::doubt(db, &row, later, note, now),
         RowState::Held => outbox::hold(db, id, note),
         RowState::Sending => Err(StoreError::Broken(format!("{id} cannot be settled as sending"))),
@@ -176,9 +182,9 @@ pub(super) fn recover(db: &Connection, now: Timestamp, ledger_now: Timestamp) ->
     for id in ids {
         let Some(row) = outbox::head(db, OutboxId(id))? else { continue };
         if row.call.class() == Class::Settings {
-            outbox::wait(db, row.id, now, note, now)?;
+            outbox::wait(db, row.id, ledger_now, note, ledger_now)?;
         } else {
-            outbox::doubt(db, &row, now, note, now)?;
+            outbox::doubt(db, &row, ledger_now, note, now)?;
         }
     }
     Ok(())

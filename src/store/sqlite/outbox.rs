@@ -175,15 +175,16 @@ fn twin(
             Ok((!live.is_empty()).then_some(Written::Doubled))
         }
         call if call.class() == Class::Settings => {
+            // Only the last one: what was asked for before it was something else is asked for anew.
             let sql =
-                "SELECT id FROM outbox WHERE group_id = ? AND kind = ? AND call = ? AND class = 'settings'
-                       AND state IN ('waiting', 'sending', 'unknown') AND +state = 'waiting'
+                "SELECT id, state = 'waiting' AND call = ?3 FROM outbox WHERE group_id = ?1 AND kind = ?2
+                       AND class = 'settings' AND state IN ('waiting', 'sending', 'unknown')
                        ORDER BY id DESC LIMIT 1";
-            let found = db
+            let last: Option<(i64, bool)> = db
                 .prepare_cached(sql)?
-                .query_row(params![group, call.name(), to_json(call)?], |row| row.get(0))
+                .query_row(params![group, call.name(), to_json(call)?], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
-            Ok(found.map(|id| Written::Row(OutboxId(id), RowState::Waiting)))
+            Ok(last.filter(|(_, equal)| *equal).map(|(id, _)| Written::Row(OutboxId(id), RowState::Waiting)))
         }
         _ => Ok(None),
     }
@@ -281,7 +282,7 @@ pub(super) fn wait(
     Ok(())
 }
 
-/// Nobody knows whether the call took effect.
+/// Nobody knows whether the call took effect. The doubt counts from its first moment, however often it is looked at.
 pub(super) fn doubt(
     db: &Connection,
     row: &Head,
@@ -291,7 +292,7 @@ pub(super) fn doubt(
 ) -> Result<(), StoreError> {
     let settled_at = row.call.is_message().then_some(now.0);
     let sql = "UPDATE outbox SET state = 'unknown', gate = NULL, not_before = ?2, note = coalesce(?3, note),
-                   unknown_at = ?4, settled_at = ?5 WHERE id = ?1";
+                   unknown_at = coalesce(unknown_at, ?4), settled_at = ?5 WHERE id = ?1";
     db.prepare_cached(sql)?.execute(params![row.id.0, not_before.0, note, now.0, settled_at])?;
     if row.call.is_message() {
         release_dependents(db, row.id, now)?;
@@ -331,16 +332,13 @@ pub(super) fn is_doubted(db: &Connection, at: At, moment: Timestamp) -> Result<b
 }
 
 /// A roster read from `moment` on still lists somebody: removals whose outcome nobody knew before that did not happen.
-pub(super) fn still_there(
-    db: &Connection,
-    at: At,
-    moment: Timestamp,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
+pub(super) fn still_there(db: &Connection, at: At, moment: Timestamp) -> Result<bool, StoreError> {
     let mut changed = false;
     for row in live_removals(db, at)? {
         if row.state == RowState::Unknown && row.unknown_at.is_none_or(|doubted| doubted <= moment) {
-            wait(db, row.id, now, Some("the roster still lists them"), now)?;
+            // Schedule time, which `now` is not: a moment that is surely over.
+            let created = row_time(db, row.id.0)?;
+            wait(db, row.id, created, Some("the roster still lists them"), created)?;
             changed = true;
         }
     }

@@ -61,7 +61,7 @@ impl Step<'_> {
                 members::enter(self.db, at, entrance)?;
                 groups::resize(self.db, at.group, 1)?;
                 // Whom we tried to remove and do not know whether we did is no newcomer: the removal is tried again.
-                let retried = outbox::still_there(self.db, at, event.at, self.now)?;
+                let retried = outbox::still_there(self.db, at, event.at)?;
                 self.applied.outbox_changed |= retried;
                 if adopted && !is_own && !retried {
                     self.run(event, Hook::OnJoin, at.group, Some(at.person), 0)?;
@@ -69,7 +69,7 @@ impl Step<'_> {
                 return Ok(());
             }
         }
-        self.applied.outbox_changed |= outbox::still_there(self.db, at, event.at, self.now)?;
+        self.applied.outbox_changed |= outbox::still_there(self.db, at, event.at)?;
         Ok(())
     }
 

@@ -132,6 +132,20 @@ pub(super) fn lock_down(
 ) -> Result<(), StoreError> {
     let Effect::Lockdown { group: jid, until, session, observe, rows } = effect else { return Ok(()) };
     let group = groups::resolve(db, jid)?.id;
+    let stands: Option<bool> = db
+        .prepare_cached("SELECT observe FROM lockdowns WHERE group_id = ?")?
+        .query_row([group], |row| row.get(0))
+        .optional()?;
+    match stands {
+        // One that is only recorded locks nothing, and has nothing to say to one that does.
+        Some(true) if !observe => {
+            db.prepare_cached("DELETE FROM lockdowns WHERE group_id = ?")?.execute([group])?;
+            db.prepare_cached("DELETE FROM timers WHERE kind = 'lockdown' AND group_id = ?")?
+                .execute([group])?;
+        }
+        Some(false) if *observe => return outbox::write(db, decision, rows, now),
+        Some(_) | None => {}
+    }
     let prolonged = db
         .prepare_cached("UPDATE lockdowns SET until = max(until, ?2) WHERE group_id = ?1")?
         .execute([group, until.0])?;
@@ -192,7 +206,8 @@ pub(super) fn release(step: &mut Step<'_>, event: &Event, jid: &GroupId) -> Outc
         call: Call::AnnounceOnly { group: jid.clone(), on: previous },
         state: if observe { RowState::Observed } else { RowState::Waiting },
         session,
-        not_before: step.now,
+        // A timer's entry is received in schedule time; the wall clock may be far from it.
+        not_before: step.received_at,
         expires_at: None,
         after: None,
         reason: "the lockdown is over".into(),
@@ -200,7 +215,7 @@ pub(super) fn release(step: &mut Step<'_>, event: &Event, jid: &GroupId) -> Outc
         line: 0,
         note: None,
     };
-    outbox::write(db, decision, &[row], step.now)?;
+    outbox::write(db, decision, &[row], step.received_at)?;
     Ok(None)
 }
 

@@ -4,14 +4,14 @@ use super::{
     Backend,
     world::{
         World, admin, at, club, event, joined, left, lid, main_session, member, person, phone, record,
-        remove, roster, row, snapshot,
+        remove, roster, row, settled, snapshot,
     },
 };
 use perimeterd::{
     action::RowState,
     event::{Event, EventKind, Hook, Participant, Role, Via},
     ids::{Person, SessionName},
-    store::{EntryState, Filter},
+    store::{EntryState, Filter, Settled},
 };
 
 pub(crate) async fn a_join_makes_one_run_however_often_it_is_told(backend: &dyn Backend) {
@@ -161,6 +161,29 @@ pub(crate) async fn a_roster_settles_a_removal_of_unknown_outcome(backend: &dyn 
     assert_eq!((world.size().await, world.facts(1).await.1.removals), (2, 1));
     world.tell(left(1, at(111))).await;
     assert_eq!((world.size().await, world.facts(1).await.1.removals), (2, 1));
+}
+
+pub(crate) async fn a_doubt_counts_from_its_first_moment(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    let removal = world.join_and_remove(1, at(100)).await;
+    world.call(removal, RowState::Unknown, at(110)).await;
+    // The delivery looks at it every minute, while a roster is on its way through a slow journal.
+    let later = Settled { not_before: Some(at(180)), ..settled(RowState::Unknown) };
+    world.settle(removal, later, at(120)).await;
+    world.tell_at(roster(&[admin(0), member(1)], at(115)), at(121)).await;
+    assert_eq!(world.state(removal).await, RowState::Waiting);
+}
+
+pub(crate) async fn a_retry_is_due_whatever_the_wall_clock_says(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    let removal = world.join_and_remove(1, at(100)).await;
+    world.call(removal, RowState::Unknown, at(110)).await;
+    backend.clock().step(at(3600));
+    world.tell_at(roster(&[admin(0), member(1)], at(3600)), at(3600)).await;
+    let heads = world.heads(at(115)).await;
+    assert_eq!(heads.iter().map(|row| row.id).collect::<Vec<_>>(), [removal]);
 }
 
 pub(crate) async fn a_self_join_told_twice_makes_one_run(backend: &dyn Backend) {

@@ -155,7 +155,7 @@ pub(crate) async fn a_crash_during_a_call_is_taken_up(backend: &dyn Backend) {
     world.store.recover(at(10), at(11)).await.unwrap();
     let states: Vec<_> = world.rows().await.iter().map(|row| row.state).collect();
     assert_eq!(states, [RowState::Unknown, RowState::Unknown, RowState::Waiting]);
-    let doubtful = world.store.unknown_removals(&main_session(), at(10)).await.unwrap();
+    let doubtful = world.store.unknown_removals(&main_session(), at(11)).await.unwrap();
     assert_eq!(doubtful.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[0]]);
     let ledger = world.store.ledger(&main_session(), at(11)).await.unwrap();
     assert_eq!(ledger.len(), 3);

@@ -63,6 +63,17 @@ pub(crate) async fn equal_settings_are_written_once(backend: &dyn Backend) {
     assert_eq!(calls, [announce(true), Call::RevokeInvite { group: club() }, announce(false)]);
 }
 
+pub(crate) async fn what_was_asked_for_last_is_what_will_be(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    for (n, on) in [(1, true), (2, false), (3, true)] {
+        let run = world.join(n, at(1)).await;
+        world.commit(record(run, at(1), vec![row(announce(on), at(1))])).await;
+    }
+    let calls: Vec<_> = world.rows().await.into_iter().map(|row| row.call).collect();
+    assert_eq!(calls, [announce(true), announce(false), announce(true)]);
+}
+
 pub(crate) async fn welcomes_of_a_window_share_their_due_time(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[]).await;
@@ -150,6 +161,40 @@ pub(crate) async fn a_second_lockdown_prolongs_the_first(backend: &dyn Backend) 
     fire(&world, at(3000)).await;
     send_all(&world, at(3001)).await;
     assert_eq!(world.facts(1).await.0.announce_only, Some(false));
+}
+
+pub(crate) async fn a_recorded_lockdown_stands_in_nobodys_way(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    let observed = |mut record: RunRecord| {
+        if let Effect::Lockdown { observe, rows, .. } = &mut record.effects[0] {
+            *observe = true;
+            rows.iter_mut().for_each(|row| row.state = RowState::Observed);
+        }
+        record
+    };
+    let (first, second, third) =
+        (world.join(1, at(1)).await, world.join(2, at(2)).await, world.join(3, at(3)).await);
+    world.commit(observed(lockdown(first, at(1), at(1800)))).await;
+    world.commit(lockdown(second, at(10), at(600))).await;
+    assert_eq!(world.heads(at(10)).await.len(), 2, "now it is meant");
+    send_all(&world, at(10)).await;
+    world.commit(observed(lockdown(third, at(20), at(9000)))).await;
+    assert_eq!(fire(&world, at(600)).await, 1, "a recorded one prolongs nothing");
+    send_all(&world, at(601)).await;
+    assert_eq!(world.facts(1).await.0.announce_only, Some(false));
+    assert_eq!(fire(&world, at(9999)).await, 0);
+}
+
+pub(crate) async fn a_lockdown_opens_in_time_whatever_the_wall_clock_says(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    let run = world.join(1, at(1)).await;
+    world.commit(lockdown(run, at(1), at(100))).await;
+    send_all(&world, at(2)).await;
+    backend.clock().step(at(5000));
+    assert_eq!(fire(&world, at(100)).await, 1);
+    assert_eq!(world.heads(at(101)).await.len(), 1);
 }
 
 pub(crate) async fn a_lockdown_that_was_never_sent_is_cancelled(backend: &dyn Backend) {
