@@ -84,3 +84,76 @@ fn lane(row: &Row) -> Lane {
     let chat = row.call.group().map_or_else(|| row.jid.clone(), |group| group.as_str().to_string());
     (chat, row.call.name())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        action::{Call, RowState},
+        ids::{DecisionId, GroupId, PersonId, SessionName},
+    };
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn removal(id: i64, group: &str) -> Row {
+        let group = GroupId::parse(group).unwrap();
+        Row {
+            id: OutboxId(id),
+            decision: DecisionId(1),
+            session: SessionName::new("main"),
+            call: Call::Remove { group, member: PersonId(id) },
+            state: RowState::Waiting,
+            attempts: 0,
+            created_at: NOW,
+            not_before: NOW,
+            expires_at: None,
+            settled_at: None,
+            reason: String::new(),
+            policy: String::new(),
+            line: 1,
+            note: None,
+            jid: String::new(),
+            name: None,
+            person: None,
+            present: None,
+            wrote_to_us_at: None,
+        }
+    }
+
+    fn rows() -> [Row; 4] {
+        let (here, there) = ("120363000000000001@g.us", "120363000000000002@g.us");
+        [removal(1, here), removal(2, here), removal(3, here), removal(4, there)]
+    }
+
+    #[test]
+    fn a_failed_row_holds_up_those_behind_it_in_its_lane_only() {
+        let [before, failed, behind, elsewhere] = rows();
+        let mut lanes = Lanes::default();
+        lanes.failed(&failed, 1, NOW + Duration::from_secs(5));
+        let held =
+            |lanes: &Lanes, now| [&before, &failed, &behind, &elsewhere].map(|row| lanes.holds_up(row, now));
+        assert_eq!(held(&lanes, NOW), [false, false, true, false]);
+        assert_eq!(held(&lanes, NOW + Duration::from_secs(5)), [false; 4], "it is due itself by then");
+        lanes.free_all(NOW);
+        assert_eq!(held(&lanes, NOW), [false; 4]);
+        lanes.failed(&failed, LANE_PATIENCE, NOW + Duration::from_secs(5));
+        assert_eq!(held(&lanes, NOW), [false; 4], "by now it is this row that is broken");
+    }
+
+    #[test]
+    fn a_doubt_holds_its_lane_until_it_is_settled_but_not_for_ever() {
+        let [_, doubtful, behind, elsewhere] = rows();
+        let mut lanes = Lanes::default();
+        lanes.doubt(&doubtful, NOW);
+        assert!(lanes.holds_up(&behind, NOW) && !lanes.holds_up(&elsewhere, NOW));
+        assert!(!lanes.holds_up(&doubtful, NOW), "made again, it goes first");
+        let back = NOW + Duration::from_secs(3600);
+        lanes.free_all(back);
+        assert!(lanes.holds_up(&behind, back), "only now can it be settled");
+        lanes.keep_doubts(&HashSet::from([doubtful.id]));
+        assert!(lanes.holds_up(&behind, back));
+        assert!(!lanes.holds_up(&behind, back + DOUBT_PATIENCE));
+        lanes.keep_doubts(&HashSet::new());
+        assert!(!lanes.holds_up(&behind, back) && !lanes.has_doubts());
+    }
+}

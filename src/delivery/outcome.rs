@@ -146,3 +146,111 @@ fn again(due: Timestamp, note: Option<String>, session: Consequence) -> Meaning 
 fn ended(state: RowState, note: Option<String>, session: Consequence) -> Meaning {
     Meaning { settled: Settled { state, not_before: None, note, counts: true }, session, alert: false }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{DecisionId, GroupId, OutboxId, PersonId, SessionName};
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn row(call: Call) -> Row {
+        Row {
+            id: OutboxId(1),
+            decision: DecisionId(1),
+            session: SessionName::new("main"),
+            call,
+            state: RowState::Sending,
+            attempts: 0,
+            created_at: NOW,
+            not_before: NOW,
+            expires_at: None,
+            settled_at: None,
+            reason: String::new(),
+            policy: String::new(),
+            line: 1,
+            note: None,
+            jid: String::new(),
+            name: None,
+            person: None,
+            present: None,
+            wrote_to_us_at: None,
+        }
+    }
+
+    fn removal() -> Row {
+        let group = GroupId::parse("120363000000000001@g.us").unwrap();
+        row(Call::Remove { group, member: PersonId(1) })
+    }
+
+    fn message() -> Row {
+        row(Call::Dm { to: PersonId(1), text: "hello".into() })
+    }
+
+    /// The row's state, whether the call counts, and whether the operator hears of it.
+    fn come_to(row: &Row, error: CallError, attempts: u32) -> (RowState, bool, bool) {
+        let meaning = meaning(row, &Err(error), attempts, NOW, 0.5, false);
+        (meaning.settled.state, meaning.settled.counts, meaning.alert)
+    }
+
+    fn why() -> String {
+        "because".into()
+    }
+
+    #[test]
+    fn a_failing_row_is_tried_to_the_end_and_then_dead_and_told() {
+        let transient = || CallError::Transient { retry_after: None, why: why() };
+        for attempts in 1..retry::MAX_ATTEMPTS {
+            assert_eq!(come_to(&removal(), transient(), attempts), (RowState::Waiting, true, false));
+        }
+        assert_eq!(come_to(&removal(), transient(), retry::MAX_ATTEMPTS), (RowState::Dead, true, true));
+        let unknown = || CallError::Unknown { why: why() };
+        assert_eq!(come_to(&removal(), unknown(), retry::MAX_ATTEMPTS), (RowState::Dead, true, true));
+        let fatal = || CallError::Fatal { why: why() };
+        assert_eq!(come_to(&message(), fatal(), FATAL_ATTEMPTS - 1), (RowState::Waiting, true, true));
+        assert_eq!(come_to(&message(), fatal(), FATAL_ATTEMPTS), (RowState::Dead, true, true));
+    }
+
+    #[test]
+    fn an_unknown_outcome_ends_a_message_and_has_a_removal_looked_at() {
+        let unknown = || CallError::Unknown { why: why() };
+        let told = meaning(&message(), &Err(unknown()), 1, NOW, 0.5, false);
+        assert_eq!((told.settled.state, told.settled.not_before), (RowState::Unknown, None));
+        let doubted = meaning(&removal(), &Err(unknown()), 1, NOW, 0.5, false);
+        assert_eq!(doubted.settled.state, RowState::Unknown);
+        assert_eq!(doubted.settled.not_before, Some(NOW + LOOK_AFTER));
+    }
+
+    #[test]
+    fn waiting_for_the_session_counts_no_attempt() {
+        let slow = |retry_after| CallError::SlowDown { retry_after, why: why() };
+        for (error, pause) in [
+            (CallError::NotReady { why: why() }, NOT_READY),
+            (slow(None), SLOW_DOWN),
+            (slow(Some(Duration::from_secs(90))), Duration::from_secs(90)),
+        ] {
+            let meaning = meaning(&removal(), &Err(error), 1, NOW, 0.0, false);
+            assert_eq!((meaning.settled.state, meaning.settled.counts), (RowState::Waiting, false));
+            assert_eq!(meaning.session, Consequence::Paused(NOW + pause));
+            assert_eq!(meaning.settled.not_before, Some(NOW + pause));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_final_and_463_closes_the_cold_lane() {
+        let refused = CallError::Refused { code: Some(404), why: why() };
+        assert_eq!(come_to(&removal(), refused, 1), (RowState::Refused, true, false));
+        let locked = meaning(&message(), &Err(CallError::Locked { why: why() }), 1, NOW, 0.5, false);
+        assert_eq!(locked.session, Consequence::ColdLocked(NOW + COLD_LOCK));
+        assert!(locked.alert && locked.settled.state == RowState::Refused);
+    }
+
+    #[test]
+    fn the_other_form_of_the_id_is_tried_once() {
+        let wrong = || Err(CallError::WrongIdentity { why: why() });
+        let first = meaning(&removal(), &wrong(), 1, NOW, 0.5, true);
+        assert_eq!((first.settled.state, first.session), (RowState::Waiting, Consequence::OtherForm));
+        let second = meaning(&removal(), &wrong(), 2, NOW, 0.5, false);
+        assert_eq!(second.settled.state, RowState::Refused);
+    }
+}
