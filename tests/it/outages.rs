@@ -141,6 +141,47 @@ async fn a_removal_of_unknown_outcome_holds_its_lane_until_the_roster_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kill_while_a_removal_hangs_keeps_the_order_and_repeats_nothing_that_took_effect() {
+    for effect in [true, false] {
+        let mut bench = Bench::start(setup()).await;
+        bench.sim.add_fault(Fault::on_class(Class::Remove, Kind::Hang { effect }).times(1));
+        come_in(&bench, 4).await;
+        bench.until("a removal hangs", async || bench.removed().len() == 1).await;
+        bench.kill();
+        bench.spawn();
+        bench.ready().await;
+        assert_delivered_in_order(&bench, 4).await;
+        let first = bench.removed().into_iter().filter(|number| *number == FIRST).count();
+        assert_eq!(first, if effect { 1 } else { 2 });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_while_a_message_hangs_does_not_repeat_it() {
+    let mut bench = Bench::start(setup()).await;
+    bench.sim.add_fault(Fault::on_class(Class::Dm, Kind::Hang { effect: false }).times(1));
+    come_in(&bench, 2).await;
+    let sent = |bench: &Bench| bench.sim.calls().iter().filter(|call| call.is(Class::Dm)).count();
+    bench.until("a message hangs", async || sent(&bench) == 1).await;
+    bench.kill();
+    bench.spawn();
+    bench.ready().await;
+    bench.until("the other is told", async || told(&bench) == 1).await;
+    bench.settled().await;
+    assert_eq!((sent(&bench), bench.rows("unknown").await.len()), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_while_the_gateway_is_away_hears_and_delivers_later() {
+    let mut bench = Bench::prepare(setup()).await;
+    bench.sim.add_fault(Fault::new(Target::Any, kind_500()).lasting(Duration::from_secs(4)));
+    bench.spawn();
+    bench.ready().await;
+    come_in(&bench, 4).await;
+    assert_delivered_in_order(&bench, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn retry_after_is_honoured_by_every_call_of_the_session() {
     let bench = Bench::start(setup()).await;
     let limited = Kind::RateLimited { retry_after: Some(3) };
