@@ -19,6 +19,9 @@ const WARM_FOR: Duration = Duration::from_secs(28 * 24 * 3600);
 /// A look that takes longer than this goes on in the background while other lanes are served.
 const AT_ONCE: Duration = Duration::from_millis(20);
 
+/// So many looks are under way at once; a source that hangs is not asked by everybody.
+const LOOKS_AT_ONCE: usize = 16;
+
 /// Evidence that was missing is looked for again after this long.
 const EVIDENCE_AGAIN: Duration = Duration::from_secs(5);
 
@@ -30,6 +33,8 @@ pub(super) enum Clearance {
     Settled,
     /// Its lane waits; perhaps until then.
     Wait(Option<Timestamp>),
+    /// It is being looked at. Its lane does not wait: whoever is behind it may be blacklisted beyond doubt.
+    Looking,
 }
 
 /// Second looks under way.
@@ -40,6 +45,8 @@ pub(super) struct Looks {
     under_way: HashMap<OutboxId, (Timestamp, JoinHandle<Result<Standing, StoreError>>)>,
     /// Since when evidence is missing.
     unclear_since: HashMap<OutboxId, Timestamp>,
+    /// How long the next look may take before others are served.
+    patience: Duration,
     bell: Arc<Notify>,
 }
 
@@ -51,6 +58,7 @@ impl Looks {
             evidence_wait,
             under_way: HashMap::new(),
             unclear_since: HashMap::new(),
+            patience: AT_ONCE,
             bell: Arc::new(Notify::new()),
         }
     }
@@ -60,17 +68,35 @@ impl Looks {
         self.bell.notified().await;
     }
 
-    /// The standing of a removal; `None` while the look is under way. A look that came to something while the row could
-    /// not go is worth nothing once it is older than `fresh_for`: it is made again.
+    /// Before another round over the rows: patience is new, and what nobody came back for is forgotten.
+    pub(super) fn begin_round(&mut self, now: Timestamp) {
+        self.patience = AT_ONCE;
+        let (fresh_for, evidence_wait) = (self.fresh_for, self.evidence_wait);
+        self.under_way.retain(|_, (since, look)| !look.is_finished() || now.since(*since) <= fresh_for);
+        self.unclear_since.retain(|_, since| now.since(*since) <= evidence_wait * 2);
+    }
+
+    /// The standing of a removal; `None` while the look is under way, or waits for others to end. A look that came to
+    /// something while the row could not go is worth nothing once it is older than `fresh_for`: it is made again.
+    ///
+    /// A look that fails or panics is missing evidence of that row, never a reason to stop the others.
     async fn standing(&mut self, row: &Row, now: Timestamp) -> Result<Option<Standing>, StoreError> {
         let begun = self.under_way.remove(&row.id);
-        let (since, mut look) = begun
-            .filter(|(since, look)| !look.is_finished() || now.since(*since) <= self.fresh_for)
-            .unwrap_or_else(|| (now, self.start(row.clone())));
-        match tokio::time::timeout(AT_ONCE, &mut look).await {
-            Ok(Ok(standing)) => standing.map(Some),
-            Ok(Err(died)) => Err(StoreError::Broken(format!("a second look died: {died}"))),
+        let begun = begun.filter(|(since, look)| !look.is_finished() || now.since(*since) <= self.fresh_for);
+        let (since, mut look) = match begun {
+            Some(begun) => begun,
+            None if self.under_way.len() >= LOOKS_AT_ONCE => return Ok(None),
+            None => (now, self.start(row.clone())),
+        };
+        match tokio::time::timeout(self.patience, &mut look).await {
+            Ok(Ok(Ok(standing))) => Ok(Some(standing)),
+            Ok(Ok(Err(StoreError::Broken(why)))) => {
+                Ok(Some(Standing::Unclear(format!("the second look failed: {why}"))))
+            }
+            Ok(Ok(Err(error))) => Err(error),
+            Ok(Err(died)) => Ok(Some(Standing::Unclear(format!("the second look died: {died}")))),
             Err(_) => {
+                self.patience = Duration::ZERO;
                 self.under_way.insert(row.id, (since, look));
                 Ok(None)
             }
@@ -140,7 +166,7 @@ impl Courier {
         classes: Vec<Class>,
         now: Timestamp,
     ) -> Result<Clearance, StoreError> {
-        let Some(standing) = self.looks.standing(row, now).await? else { return Ok(Clearance::Wait(None)) };
+        let Some(standing) = self.looks.standing(row, now).await? else { return Ok(Clearance::Looking) };
         if !matches!(standing, Standing::Unclear(_)) {
             self.looks.unclear_since.remove(&row.id);
         }
@@ -152,7 +178,16 @@ impl Courier {
                 let since = *self.looks.unclear_since.entry(row.id).or_insert(now);
                 if now.since(since) < self.looks.evidence_wait {
                     let note = format!("waits for evidence: {why}");
-                    return self.put_off(row, now + EVIDENCE_AGAIN, Some(note), now).await;
+                    // Its lane goes on: what is missing for one is no reason to spare the next.
+                    let until = now + EVIDENCE_AGAIN;
+                    let later = Settled {
+                        state: RowState::Waiting,
+                        not_before: Some(until),
+                        note: Some(note),
+                        counts: true,
+                    };
+                    self.store.settle(None, vec![(row.id, later)], self.wall.now(), now).await?;
+                    return Ok(Clearance::Settled);
                 }
                 self.looks.unclear_since.remove(&row.id);
                 let note = format!("no evidence within [policies] evidence_wait: {why}");
@@ -176,7 +211,7 @@ impl Courier {
         if !gone.is_empty() {
             let settled =
                 gone.iter().map(|row| (row.id, ended(RowState::Cancelled, "left before the welcome".into())));
-            self.store.settle(None, settled.collect(), now, now).await?;
+            self.store.settle(None, settled.collect(), self.wall.now(), now).await?;
             self.metrics.action("welcome", RowState::Cancelled, gone.len());
         }
         if here.is_empty() { Ok(Clearance::Settled) } else { Ok(Clearance::Go { rows: here, classes }) }
@@ -190,7 +225,7 @@ impl Courier {
         now: Timestamp,
     ) -> Result<Clearance, StoreError> {
         let later = Settled { state: RowState::Waiting, not_before: Some(until), note, counts: true };
-        self.store.settle(None, vec![(row.id, later)], now, now).await?;
+        self.store.settle(None, vec![(row.id, later)], self.wall.now(), now).await?;
         self.lanes.hold(row, until);
         Ok(Clearance::Settled)
     }
@@ -207,7 +242,7 @@ impl Courier {
             "{}", row.call.name()
         );
         self.metrics.action(row.call.name(), state, 1);
-        self.store.settle(None, vec![(row.id, ended(state, note))], now, now).await?;
+        self.store.settle(None, vec![(row.id, ended(state, note))], self.wall.now(), now).await?;
         Ok(Clearance::Settled)
     }
 }

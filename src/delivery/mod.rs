@@ -6,6 +6,7 @@
 //!
 //! It decides nothing about people and knows no policy; it meets the pipeline only in the outbox.
 
+mod call;
 mod clearance;
 mod lanes;
 mod outcome;
@@ -15,25 +16,20 @@ mod reads;
 pub use reads::PhoneRequest;
 
 use crate::{
-    action::{Call, Class, RowState},
+    action::Class,
     clock::{Clock, Timestamp},
     config::Config,
     facts::Standing,
     ids::{GroupId, OutboxId, SessionName},
-    limits::{CallId, Ceilings, Ledger, Permit},
+    limits::{Ceilings, Ledger, Permit},
     retry,
     store::{Row, Settled, Store, StoreError},
     telemetry::Metrics,
-    wawp::{
-        client::Client,
-        error::{CallError, Outcome},
-    },
-    welcome::{self, Newcomer},
+    wawp::client::Client,
 };
 use async_trait::async_trait;
 use clearance::{Clearance, Looks};
 use lanes::Lanes;
-use outcome::Consequence;
 use pacing::Pacing;
 use std::{
     collections::HashSet,
@@ -43,8 +39,9 @@ use std::{
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// Rows looked at in one step.
+/// Rows looked at in one step, and at most while all of them are held up.
 const HEADS: u32 = 64;
+const MOST_HEADS: u32 = 4096;
 
 /// After the store failed, and at most between two looks at the outbox.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -112,8 +109,12 @@ pub struct Courier {
     wanted: reads::Wanted,
     /// When to ask which groups we are in.
     listing_due: Option<Timestamp>,
+    /// When to ask who we are.
+    naming_due: Option<Timestamp>,
     other_form: HashSet<OutboxId>,
     health: Health,
+    /// Ends the work; set when it begins.
+    stop: CancellationToken,
 }
 
 /// What a courier thinks of its gateway.
@@ -126,8 +127,6 @@ struct Health {
     suspect: bool,
     /// Failed probes in a row.
     failed_probes: u32,
-    /// Some row failed since the last success.
-    rows_failed: bool,
     /// When a probe succeeded last, by elapsed time.
     vouched: Option<Duration>,
 }
@@ -139,7 +138,6 @@ impl Health {
             cold_locked_until: Timestamp(0),
             suspect: false,
             failed_probes: 0,
-            rows_failed: false,
             vouched: None,
         }
     }
@@ -178,13 +176,16 @@ impl Courier {
             looks,
             wanted: reads::Wanted::default(),
             listing_due: None,
+            naming_due: None,
             other_form: HashSet::new(),
             health: Health::new(),
+            stop: CancellationToken::new(),
         }
     }
 
     /// Works until `stop`; the call in flight is finished and settled first.
     pub async fn run(mut self, stop: CancellationToken) {
+        self.stop = stop.clone();
         if let Err(error) = self.introduce().await {
             tracing::error!(session = %self.session, error = %error, "the session could not introduce itself");
         }
@@ -290,7 +291,6 @@ impl Courier {
 
     /// The gateway works again: rows that failed are due now, in their order.
     async fn back_again(&mut self) -> Result<(), StoreError> {
-        self.health.rows_failed = false;
         let now = self.steady.now();
         self.lanes.free_all(now);
         let hastened = self.store.hasten_rows(&self.session, now).await?;
@@ -310,7 +310,7 @@ impl Courier {
                 note: row.note.clone(),
                 counts: true,
             };
-            self.store.settle(None, vec![(row.id, later)], now, now).await?;
+            self.store.settle(None, vec![(row.id, later)], self.wall.now(), now).await?;
         }
         Ok(())
     }
@@ -326,21 +326,33 @@ impl Courier {
         }
         self.lanes.tidy(now);
         self.clear_doubts().await?;
+        self.looks.begin_round(now);
         let mut waiting_lanes = Lanes::default();
-        for row in self.store.heads(&self.session, &open, now, HEADS).await? {
-            if self.lanes.holds_up(&row, now) || waiting_lanes.holds_up(&row, now) {
-                continue;
-            }
-            match self.clear(&row, now).await? {
-                Clearance::Go { rows, classes } => return self.go(row, rows, classes, now).await,
-                Clearance::Settled => return Ok(Step::Again),
-                Clearance::Wait(until) => {
-                    waiting_lanes.hold(&row, now + PAUSE);
-                    due = [due, until].into_iter().flatten().min();
+        let (mut passed, mut limit) = (0, HEADS);
+        loop {
+            let heads = self.store.heads(&self.session, &open, now, limit).await?;
+            let found = heads.len();
+            // More rows may have come meanwhile; those are found in the next step.
+            for row in heads.into_iter().skip(passed) {
+                if self.lanes.holds_up(&row, now) || waiting_lanes.holds_up(&row, now) {
+                    continue;
+                }
+                match self.clear(&row, now).await? {
+                    Clearance::Go { rows, classes } => return self.go(row, rows, classes, now).await,
+                    Clearance::Settled => return Ok(Step::Again),
+                    Clearance::Looking => {}
+                    Clearance::Wait(until) => {
+                        waiting_lanes.hold(&row, now + PAUSE);
+                        due = [due, until].into_iter().flatten().min();
+                    }
                 }
             }
+            // A lane that is held must not hide the others behind its length.
+            if found < limit as usize || limit >= MOST_HEADS {
+                return Ok(Step::At(due));
+            }
+            (passed, limit) = (found, limit * 8);
         }
-        Ok(Step::At(due))
     }
 
     /// Classes with a free place, and when the next of the others gets one.
@@ -356,143 +368,10 @@ impl Courier {
         (open, due)
     }
 
-    /// Begins, calls, settles.
-    async fn go(
-        &mut self,
-        row: Row,
-        rows: Vec<Row>,
-        classes: Vec<Class>,
-        now: Timestamp,
-    ) -> Result<Step, StoreError> {
-        if let Err(at) = self.pacing.take(now) {
-            return Ok(Step::At(Some(at)));
-        }
-        let ids = rows.iter().map(|row| row.id).collect();
-        let begun = self.store.begin(&self.session, ids, classes.clone(), self.steady.now()).await?;
-        // Somebody cancelled it between the look and the start: nothing happened.
-        let Some(id) = begun else { return Ok(Step::Again) };
-        self.ledger().begin(id, &classes);
-        let started = self.steady.elapsed();
-        let outcome = self.call(&row, &rows).await;
-        let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
-        self.metrics.gateway_call(classes[0], outcome::word(&outcome), seconds);
-        self.settle(id, &row, rows, &outcome).await?;
-        Ok(Step::Again)
-    }
-
-    async fn settle(
-        &mut self,
-        id: CallId,
-        row: &Row,
-        rows: Vec<Row>,
-        outcome: &Outcome<()>,
-    ) -> Result<(), StoreError> {
-        let now = self.steady.now();
-        let attempts = row.attempts + 1;
-        let other_form = self.has_other_form(row);
-        let meaning = outcome::meaning(row, outcome, attempts, now, fastrand::f64(), other_form);
-        let settled = rows.iter().map(|row| (row.id, meaning.settled.clone())).collect();
-        self.store.settle(Some(id), settled, now, now).await?;
-        let longest = self.ceilings.longest();
-        self.ledger().end(id, now, longest);
-        self.metrics.action(row.call.name(), meaning.settled.state, rows.len());
-        self.tell(row, &meaning, rows.len());
-        match (meaning.settled.state, meaning.settled.not_before) {
-            (RowState::Unknown, Some(_)) => self.lanes.doubt(row, now),
-            (RowState::Waiting, Some(due)) => self.lanes.failed(row, attempts, due),
-            _ => {}
-        }
-        if meaning.alert {
-            let text = format!(
-                "{} {} ({}): {}",
-                row.call.name(),
-                meaning.settled.state,
-                row.id,
-                meaning.settled.note.as_deref().unwrap_or_default()
-            );
-            self.alert("delivery", &format!("{} {}", self.session, row.call.name()), &text).await?;
-        }
-        if let (Err(CallError::Refused { code: Some(404), .. }), Call::Remove { group, .. }) =
-            (outcome, &row.call)
-        {
-            // The gateway says they are not in it: a roster that is no longer from a cache will tell.
-            self.wanted.ask_roster(group.clone(), now + crate::directory::ROSTER_LAG + PAUSE);
-        }
-        self.follow(meaning.session, row).await
-    }
-
-    /// What an outcome means for the session.
-    async fn follow(&mut self, consequence: Consequence, row: &Row) -> Result<(), StoreError> {
-        match consequence {
-            Consequence::Healthy => {
-                self.other_form.remove(&row.id);
-                if std::mem::take(&mut self.health.rows_failed) {
-                    self.back_again().await?;
-                }
-            }
-            Consequence::Suspect => {
-                self.health.suspect = true;
-                self.health.rows_failed = true;
-            }
-            Consequence::Paused(until) => {
-                self.health.paused_until = until;
-                self.health.rows_failed = true;
-            }
-            Consequence::ColdLocked(until) => self.health.cold_locked_until = until,
-            Consequence::OtherForm => {
-                self.other_form.insert(row.id);
-            }
-        }
-        Ok(())
-    }
-
-    fn tell(&self, row: &Row, meaning: &outcome::Meaning, count: usize) {
-        let member = row.person.unwrap_or_default();
-        let group = row.call.group().map(ToString::to_string).unwrap_or_default();
-        let note = meaning.settled.note.as_deref().unwrap_or_default();
-        tracing::info!(
-            session = %self.session, row = %row.id, decision = %row.decision, group, member = %member, count,
-            state = %meaning.settled.state, note, "{}", row.call.name()
-        );
-    }
-
     async fn alert(&self, kind: &str, key: &str, text: &str) -> Result<(), StoreError> {
         self.metrics.alert(kind);
         tracing::warn!(kind, session = %self.session, "alert: {text}");
         self.store.alert(self.steady.now(), kind, key, text).await
-    }
-
-    /// Makes the call of a row; `rows` are all that go out with it.
-    async fn call(&self, row: &Row, rows: &[Row]) -> Outcome<()> {
-        let client = &self.client;
-        match &row.call {
-            Call::Remove { group, .. } => client.remove(group, &self.jid(row)).await,
-            Call::Dm { text, .. } => client.send_text(&self.jid(row), text, &[]).await,
-            Call::Say { group, text, mentions } => client.send_text(group.as_str(), text, mentions).await,
-            Call::AnnounceOnly { group, on } => client.announce_only(group, *on).await,
-            Call::RevokeInvite { group } => client.revoke_invite(group).await.map(|_| ()),
-            Call::Welcome { group, text, .. } => {
-                let newcomers: Vec<Newcomer> = rows
-                    .iter()
-                    .map(|row| Newcomer { name: row.name.clone(), jid: row.jid.clone() })
-                    .collect();
-                let message = welcome::message(text.as_deref(), &newcomers);
-                client.send_text(group.as_str(), &message.text, &message.mentions).await
-            }
-        }
-    }
-
-    /// The id to use for the person: the form the roster or event used, or the other one after a mismatch.
-    fn jid(&self, row: &Row) -> String {
-        if self.other_form.contains(&row.id) {
-            other_jid(row).unwrap_or_else(|| row.jid.clone())
-        } else {
-            row.jid.clone()
-        }
-    }
-
-    fn has_other_form(&self, row: &Row) -> bool {
-        !self.other_form.contains(&row.id) && other_jid(row).is_some()
     }
 
     fn permit(&self, classes: &[Class], now: Timestamp) -> Permit {
@@ -505,15 +384,5 @@ impl Courier {
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The person's id in the form that the row does not use, if it is known.
-fn other_jid(row: &Row) -> Option<String> {
-    let person = row.person?;
-    if row.jid.ends_with("@lid") {
-        person.phone.map(crate::ids::Phone::jid)
-    } else {
-        person.lid.map(crate::ids::Lid::jid)
     }
 }

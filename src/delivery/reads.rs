@@ -77,7 +77,8 @@ impl Courier {
     /// Makes one read if one is wanted and the ceiling permits. `Err` inside tells when to come again.
     pub(super) async fn read(&mut self, now: Timestamp) -> Result<Result<(), Option<Timestamp>>, StoreError> {
         self.collect_wanted(now);
-        let Some(due) = [self.wanted.next_due(), self.listing_due].into_iter().flatten().min() else {
+        let dues = [self.naming_due, self.wanted.next_due(), self.listing_due];
+        let Some(due) = dues.into_iter().flatten().min() else {
             return Ok(Err(None));
         };
         if due > now {
@@ -88,9 +89,17 @@ impl Courier {
             Permit::NotBefore(at) => return Ok(Err(Some(at))),
             Permit::AfterCall | Permit::Never => return Ok(Err(None)),
         }
-        match self.wanted.due(now) {
-            Some((group, about)) => self.read_group(group, about, now).await?,
-            None => self.list_groups(now).await?,
+        if self.naming_due.is_some_and(|due| due <= now) {
+            self.learn_who_we_are(now).await?;
+        } else if let Some((group, about)) = self.wanted.due(now) {
+            if let Err(error) = self.read_group(group.clone(), about, now).await {
+                // Asked for once: it must not be forgotten because the store could not write.
+                self.wanted.ask_about(group, about, now + AGAIN);
+                return Err(error);
+            }
+        } else {
+            self.listing_due = Some(now + AGAIN);
+            self.list_groups(now).await?;
         }
         Ok(Ok(()))
     }
@@ -121,12 +130,11 @@ impl Courier {
 
     /// At a start: who we are, and the rosters of every group we guard.
     pub(super) async fn introduce(&mut self) -> Result<(), StoreError> {
-        let client = self.client.clone();
         let now = self.steady.now();
-        if self.permit(&[Class::Read], now) == Permit::Granted
-            && let Ok(me) = self.reading(async move { client.me().await }).await?
-        {
-            self.store.session_started(&self.session, me.person, now).await?;
+        self.listing_due = Some(now);
+        self.naming_due = Some(now);
+        if self.permit(&[Class::Read], now) == Permit::Granted {
+            self.learn_who_we_are(now).await?;
         }
         let now = self.steady.now();
         for row in self.store.unknown_removals(&self.session, Timestamp(i64::MAX)).await? {
@@ -137,7 +145,24 @@ impl Courier {
                 self.wanted.ask(group.id, now);
             }
         }
-        self.listing_due = Some(now);
+        Ok(())
+    }
+
+    /// Who we are. A gateway that is away at the start is asked again: "never itself" (P7) needs the answer.
+    async fn learn_who_we_are(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.naming_due = Some(now + AGAIN);
+        let client = self.client.clone();
+        match self.reading(async move { client.me().await }).await? {
+            Ok(me) => {
+                self.store.session_started(&self.session, me.person, now).await?;
+                self.naming_due = None;
+            }
+            Err(error) if worth_asking_again(&error) => {}
+            Err(error) => {
+                tracing::warn!(session = %self.session, error = %error, "the gateway does not say who we are");
+                self.naming_due = None;
+            }
+        }
         Ok(())
     }
 
@@ -145,14 +170,16 @@ impl Courier {
     /// while nobody listened. Where the gateway cannot list, groups named in full in the configuration are read all the
     /// same, and the others at first sight.
     async fn list_groups(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.listing_due = None;
         let client = self.client.clone();
         let listed = match self.reading(async move { client.groups().await }).await? {
-            Ok(groups) => groups,
+            Ok(groups) => {
+                self.listing_due = None;
+                groups
+            }
             Err(error) => {
                 tracing::warn!(session = %self.session, error = %error, "the groups could not be listed");
-                if worth_asking_again(&error) {
-                    self.listing_due = Some(now + AGAIN);
+                if !worth_asking_again(&error) {
+                    self.listing_due = None;
                 }
                 let named = self.config.groups.iter().filter_map(|block| block.pattern.as_ref());
                 named.filter_map(|pattern| GroupId::parse(pattern.glob().glob())).collect()
@@ -184,10 +211,7 @@ impl Courier {
         let outcome = call.await;
         let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
         self.metrics.gateway_call(Class::Read, super::outcome::word(&outcome), seconds);
-        let ended = self.steady.now();
-        self.store.settle(Some(id), Vec::new(), ended, ended).await?;
-        let longest = self.ceilings.longest();
-        self.ledger().end(id, ended, longest);
+        self.end_call(id, Vec::new()).await?;
         Ok(outcome)
     }
 

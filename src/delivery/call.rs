@@ -1,0 +1,177 @@
+//! One call, from its durable start to its durable end: begin, call, settle, and what the outcome means for the session.
+
+use super::{
+    Courier, PAUSE, Step,
+    outcome::{self, Consequence},
+};
+use crate::{
+    action::{Call, Class, RowState},
+    clock::Timestamp,
+    ids::OutboxId,
+    limits::CallId,
+    store::{Row, Settled, StoreError},
+    wawp::error::{CallError, Outcome},
+    welcome::{self, Newcomer},
+};
+use std::collections::HashSet;
+
+impl Courier {
+    /// Begins, calls, settles.
+    pub(super) async fn go(
+        &mut self,
+        row: Row,
+        rows: Vec<Row>,
+        classes: Vec<Class>,
+        now: Timestamp,
+    ) -> Result<Step, StoreError> {
+        if let Err(at) = self.pacing.take(now) {
+            return Ok(Step::At(Some(at)));
+        }
+        let ids = rows.iter().map(|row| row.id).collect();
+        let begun = self.store.begin(&self.session, ids, classes.clone(), self.steady.now()).await?;
+        // Somebody cancelled it between the look and the start: nothing happened.
+        let Some(id) = begun else { return Ok(Step::Again) };
+        self.ledger().begin(id, &classes);
+        let started = self.steady.elapsed();
+        let outcome = self.call(&row, &rows).await;
+        let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
+        self.metrics.gateway_call(classes[0], outcome::word(&outcome), seconds);
+        self.settle(id, &row, rows, &outcome).await?;
+        Ok(Step::Again)
+    }
+
+    async fn settle(
+        &mut self,
+        id: CallId,
+        row: &Row,
+        rows: Vec<Row>,
+        outcome: &Outcome<()>,
+    ) -> Result<(), StoreError> {
+        let now = self.steady.now();
+        let attempts = row.attempts + 1;
+        let other_form = self.has_other_form(row);
+        let meaning = outcome::meaning(row, outcome, attempts, now, fastrand::f64(), other_form);
+        let settled = rows.iter().map(|row| (row.id, meaning.settled.clone())).collect();
+        self.end_call(id, settled).await?;
+        self.metrics.action(row.call.name(), meaning.settled.state, rows.len());
+        self.tell(row, &meaning, rows.len());
+        match (meaning.settled.state, meaning.settled.not_before) {
+            (RowState::Unknown, Some(_)) => self.lanes.doubt(row, now),
+            (RowState::Waiting, Some(due)) => self.lanes.failed(row, attempts, due),
+            _ => {}
+        }
+        if meaning.alert {
+            let text = format!(
+                "{} {} ({}): {}",
+                row.call.name(),
+                meaning.settled.state,
+                row.id,
+                meaning.settled.note.as_deref().unwrap_or_default()
+            );
+            self.alert("delivery", &format!("{} {}", self.session, row.call.name()), &text).await?;
+        }
+        if let (Err(CallError::Refused { code: Some(404), .. }), Call::Remove { group, .. }) =
+            (outcome, &row.call)
+        {
+            // The gateway says they are not in it: a roster that is no longer from a cache will tell.
+            self.wanted.ask_roster(group.clone(), now + crate::directory::ROSTER_LAG + PAUSE);
+        }
+        self.follow(meaning.session, row);
+        Ok(())
+    }
+
+    /// Notes the end of a call and settles its rows, however long the store needs: a call that is over must not keep its
+    /// place, nor its rows stay `sending`, because the disk was full for a moment.
+    pub(super) async fn end_call(
+        &mut self,
+        id: CallId,
+        rows: Vec<(OutboxId, Settled)>,
+    ) -> Result<(), StoreError> {
+        loop {
+            let now = self.steady.now();
+            match self.store.settle(Some(id), rows.clone(), self.wall.now(), now).await {
+                Err(StoreError::Unavailable(why)) if !self.stop.is_cancelled() => {
+                    tracing::error!(session = %self.session, why, "the end of a call cannot be kept now");
+                    let _ = self.stop.clone().run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+                }
+                result => {
+                    let longest = self.ceilings.longest();
+                    self.ledger().end(id, now, longest);
+                    return result;
+                }
+            }
+        }
+    }
+
+    /// What an outcome means for the session.
+    fn follow(&mut self, consequence: Consequence, row: &Row) {
+        match consequence {
+            Consequence::Healthy => {
+                // That this row went through says nothing of one that failed alone: that one keeps its back-off.
+                self.other_form.remove(&row.id);
+            }
+            Consequence::Suspect => self.health.suspect = true,
+            Consequence::Paused(until) => self.health.paused_until = until,
+            Consequence::ColdLocked(until) => self.health.cold_locked_until = until,
+            Consequence::OtherForm => {
+                self.other_form.insert(row.id);
+            }
+        }
+    }
+
+    fn tell(&self, row: &Row, meaning: &outcome::Meaning, count: usize) {
+        let member = row.person.unwrap_or_default();
+        let group = row.call.group().map(ToString::to_string).unwrap_or_default();
+        let note = meaning.settled.note.as_deref().unwrap_or_default();
+        tracing::info!(
+            session = %self.session, row = %row.id, decision = %row.decision, group, member = %member, count,
+            state = %meaning.settled.state, note, "{}", row.call.name()
+        );
+    }
+
+    /// Makes the call of a row; `rows` are all that go out with it.
+    async fn call(&self, row: &Row, rows: &[Row]) -> Outcome<()> {
+        let client = &self.client;
+        match &row.call {
+            Call::Remove { group, .. } => client.remove(group, &self.jid(row)).await,
+            Call::Dm { text, .. } => client.send_text(&self.jid(row), text, &[]).await,
+            Call::Say { group, text, mentions } => client.send_text(group.as_str(), text, mentions).await,
+            Call::AnnounceOnly { group, on } => client.announce_only(group, *on).await,
+            Call::RevokeInvite { group } => client.revoke_invite(group).await.map(|_| ()),
+            Call::Welcome { group, text, .. } => {
+                // Who left and came back within the window has two rows and is one person.
+                let mut named = HashSet::new();
+                let newcomers: Vec<Newcomer> = rows
+                    .iter()
+                    .filter(|row| named.insert(row.call.member()))
+                    .map(|row| Newcomer { name: row.name.clone(), jid: row.jid.clone() })
+                    .collect();
+                let message = welcome::message(text.as_deref(), &newcomers);
+                client.send_text(group.as_str(), &message.text, &message.mentions).await
+            }
+        }
+    }
+
+    /// The id to use for the person: the form the roster or event used, or the other one after a mismatch.
+    fn jid(&self, row: &Row) -> String {
+        if self.other_form.contains(&row.id) {
+            other_jid(row).unwrap_or_else(|| row.jid.clone())
+        } else {
+            row.jid.clone()
+        }
+    }
+
+    fn has_other_form(&self, row: &Row) -> bool {
+        !self.other_form.contains(&row.id) && other_jid(row).is_some()
+    }
+}
+
+/// The person's id in the form that the row does not use, if it is known.
+fn other_jid(row: &Row) -> Option<String> {
+    let person = row.person?;
+    if row.jid.ends_with("@lid") {
+        person.phone.map(crate::ids::Phone::jid)
+    } else {
+        person.lid.map(crate::ids::Lid::jid)
+    }
+}
