@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing test shows the line")]
 
+mod architecture;
 mod bodies;
+mod ceilings;
 mod demo;
 mod discreet;
+mod edges;
 mod edits;
 mod harness;
 mod identity;
