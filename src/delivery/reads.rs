@@ -95,12 +95,12 @@ impl Courier {
             // Before the rosters: a group that is both known and listed is read once.
             self.listing_due = Some(now + AGAIN);
             self.list_groups(now).await?;
-        } else if let Some((group, about)) = self.wanted.due(now) {
-            if let Err(error) = self.read_group(group.clone(), about, now).await {
-                // Asked for once: it must not be forgotten because the store could not write.
-                self.wanted.ask_about(group, about, now + AGAIN);
-                return Err(error);
-            }
+        } else if let Some((group, about)) = self.wanted.due(now)
+            && let Err(error) = self.read_group(group.clone(), about, now).await
+        {
+            // Asked for once: it must not be forgotten because the store could not write.
+            self.wanted.ask_about(group, about, now + AGAIN);
+            return Err(error);
         }
         Ok(Ok(()))
     }
