@@ -135,9 +135,11 @@ impl Narrator {
             (Some(text), Call::Welcome { .. }) => format!("welcomed in one message: {text}"),
             _ => phrases::row(first),
         };
-        let who =
-            if matches!(first.call, Call::Welcome { .. }) { "everybody".into() } else { names.join(", ") };
-        let who = if who.is_empty() { "the group".into() } else { who };
+        let who = match names.as_slice() {
+            [] => "the group".to_owned(),
+            [name] => name.clone(),
+            several => format!("{} people", several.len()),
+        };
         self.columns(word, paint, &who, &what, &phrases::place(&first.policy, first.line));
     }
 
