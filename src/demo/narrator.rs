@@ -191,7 +191,8 @@ impl Narrator {
         self.line("");
         self.line("The guard goes on until Ctrl-C. Look at it:");
         self.line(&format!("  curl -H 'Authorization: Bearer {token}' {address}/api/v1/decisions"));
-        self.line(&format!("  perimeterd --config {folder}/perimeterd.toml explain d1"));
+        let program = std::env::current_exe().map_or("perimeterd".into(), |path| path.display().to_string());
+        self.line(&format!("  {program} --config {folder}/perimeterd.toml explain d1"));
         self.line(&format!("  curl {}/sim/calls      # what the gateway was asked to do", stage.gateway));
         self.line(&format!("  {folder}/policies      # edit one: it is in force within two seconds"));
     }
