@@ -192,14 +192,18 @@ pub(super) fn release(step: &mut Step<'_>, event: &Event, jid: &GroupId) -> Outc
         return Ok(Some("no lockdown stands".into()));
     };
     step.applied.outbox_changed = true;
-    if let Some(row) = unsent_lock(db, group, decision)? {
+    let unsent = unsent_lock(db, group, decision)?;
+    if let Some((row, _)) = &unsent {
         outbox::end(
             db,
-            &row,
+            row,
             RowState::Cancelled,
             Some("the lockdown was over before it was sent"),
             step.now,
         )?;
+    }
+    // A lock that was tried may have taken effect whatever the gateway said: only one that never left needs no release.
+    if unsent.is_some_and(|(_, attempts)| attempts == 0) {
         return Ok(None);
     }
     let row = NewRow {
@@ -226,14 +230,19 @@ fn prolonged(db: &Connection, group: i64, now: Timestamp) -> Result<Option<Times
     Ok(until.map(Timestamp))
 }
 
+/// The lock that still waits, and how often it was tried.
 fn unsent_lock(
     db: &Connection,
     group: i64,
     decision: DecisionId,
-) -> Result<Option<outbox::Head>, StoreError> {
-    let sql = "SELECT id FROM outbox WHERE decision_id = ? AND group_id = ? AND kind = 'announce_only'
+) -> Result<Option<(outbox::Head, u32)>, StoreError> {
+    let sql =
+        "SELECT id, attempts FROM outbox WHERE decision_id = ? AND group_id = ? AND kind = 'announce_only'
                AND state = 'waiting' AND call ->> 'on' ORDER BY id LIMIT 1";
-    let found =
-        db.prepare_cached(sql)?.query_row([decision.0, group], |row| row.get(0).map(OutboxId)).optional()?;
-    found.map_or(Ok(None), |id| outbox::head(db, id))
+    let read = |row: &rusqlite::Row<'_>| Ok((OutboxId(row.get(0)?), row.get(1)?));
+    let Some((id, attempts)) = db.prepare_cached(sql)?.query_row([decision.0, group], read).optional()?
+    else {
+        return Ok(None);
+    };
+    Ok(outbox::head(db, id)?.map(|row| (row, attempts)))
 }
