@@ -1,7 +1,7 @@
 //! The gateway fails: it answers 500, hangs, cuts the line, asks to slow down, is not connected. Everything is delivered
 //! afterwards, in the order of the lanes, and nothing takes effect twice.
 
-use crate::harness::{Bench, Setup, group, person};
+use crate::harness::{Bench, GROUP, Setup, group, person};
 use perimeterd::{
     action::Class,
     ids::Phone,
@@ -179,6 +179,35 @@ async fn a_start_while_the_gateway_is_away_hears_and_delivers_later() {
     bench.ready().await;
     come_in(&bench, 4).await;
     assert_delivered_in_order(&bench, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_welcome_of_unknown_outcome_is_not_said_again() {
+    let config_extra = "[welcome]\nwindow = \"1s\"\n".into();
+    let bench = Bench::start(Setup { chain: r#"["welcome"]"#, config_extra, ..Setup::default() }).await;
+    bench.sim.add_fault(Fault::on_class(Class::GroupMessage, Kind::Drop { effect: true }).times(1));
+    bench.sim.join(&group(), &[person(FIRST), person(FIRST + 1)], Via::Link).await;
+    bench.until("its outcome is unknown", async || bench.rows("unknown").await.len() == 2).await;
+    bench.sim.join(&group(), &[person(FIRST + 2)], Via::Link).await;
+    bench.until("the next is welcomed", async || bench.rows("done").await.len() == 1).await;
+    bench.settled().await;
+    assert_eq!(bench.texts(GROUP).len(), 2, "one for the two, one for the third");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lockdown_whose_time_ran_out_during_an_outage_leaves_the_group_open() {
+    let raid = "fn on_join(member, group) { group.lockdown(\"2s\", \"raid\"); }\n";
+    for effect in [true, false] {
+        let policies = vec![("onrush.rhai", raid.into())];
+        let bench = Bench::start(Setup { chain: r#"["onrush"]"#, policies, ..Setup::default() }).await;
+        let kind = Kind::Status { status: 500, body: String::new(), effect };
+        bench.sim.add_fault(Fault::on_class(Class::Settings, kind).lasting(Duration::from_secs(4)));
+        come_in(&bench, 1).await;
+        bench.until("the lockdown is over", async || bench.rows("cancelled").await.len() == 1).await;
+        bench.settled().await;
+        let locked = bench.sim.with(|world| world.group(&group()).unwrap().announce_only);
+        assert!(!locked, "open again, whatever the failed calls did");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
