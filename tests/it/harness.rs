@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// The one group of most tests.
 pub(crate) const GROUP: &str = "120363000000000001@g.us";
