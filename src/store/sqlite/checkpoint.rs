@@ -1,7 +1,9 @@
 //! Checkpoints in the background, on a connection of their own, so that no commit waits for one.
 //!
-//! About every 200 ms while there are writes, none while idle. They are passive: they never stop the writer or a reader.
-//! A log that grows all the same is reported to the writer, which then checkpoints between two transactions.
+//! While there are writes the log is looked at every 200 ms, and copied once that is worth the disk's time: a copy
+//! keeps the disk from the commits beside it, and pages written again and again are copied once. None while idle. They
+//! are passive: they never stop the writer or a reader. A log that grows all the same is reported to the writer, which
+//! then checkpoints between two transactions.
 
 use rusqlite::Connection;
 use std::{
@@ -14,8 +16,12 @@ use std::{
     time::Duration,
 };
 
-/// Between two checkpoints.
+/// Between two looks at the log.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Frames (4 KiB each) not copied yet that are worth a checkpoint.
+const WORTH: i64 = 4096;
+/// With fewer, a checkpoint is made at the latest after so many looks.
+const PATIENCE: u32 = 25;
 /// Frames (4 KiB each) in the log beyond which the writer helps.
 const BOUND: i64 = 16_384;
 
@@ -63,13 +69,25 @@ impl Drop for Checkpointer {
 }
 
 fn work(db: &Connection, woken: &Receiver<()>, stop: &Receiver<()>, too_long: &AtomicBool) {
+    let mut looks = 0;
     while woken.recv().is_ok() {
-        // Writes in this pause belong to the checkpoint at its end.
+        // Writes in this pause belong to the look at its end.
         let stopped = stop.recv_timeout(PAUSE) == Err(RecvTimeoutError::Disconnected);
-        let frames = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
-        too_long.store(frames.is_ok_and(|frames| frames > BOUND), Ordering::Relaxed);
+        looks += 1;
+        let (frames, copied) = checkpoint(db, "NOOP").unwrap_or_default();
+        if stopped || looks >= PATIENCE || frames - copied >= WORTH {
+            looks = 0;
+            let frames = checkpoint(db, "PASSIVE").map_or(frames, |(frames, _)| frames);
+            too_long.store(frames > BOUND, Ordering::Relaxed);
+        }
         if stopped {
             return;
         }
     }
+}
+
+/// Frames in the log, and how many of them are copied, after a checkpoint of that kind.
+fn checkpoint(db: &Connection, kind: &str) -> rusqlite::Result<(i64, i64)> {
+    let sql = format!("PRAGMA wal_checkpoint({kind})");
+    db.query_row(&sql, [], |row| Ok((row.get(1)?, row.get(2)?)))
 }
