@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use tokio::time::Instant;
 
 /// The one group of most tests.
 pub(crate) const GROUP: &str = "120363000000000001@g.us";
