@@ -200,6 +200,8 @@ pub(super) async fn event_id(store: &dyn Store, text: &str) -> Result<EntryId, R
 
 /// Somebody as people write them: `+4915…`, `4915…`, `…@c.us`, `…@lid`, or our `p17`. `None` if we never met them.
 pub(super) async fn member_id(store: &dyn Store, text: &str) -> Result<Option<PersonId>, Refusal> {
+    // In a query a plain `+` means a blank, and everybody writes it all the same.
+    let text = text.trim_start();
     if text.starts_with('p') {
         return read_id(text).map(Some);
     }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// A courier in the middle of a slow call does not answer; nobody waits longer than this for it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Asks the couriers for phones.
 pub(super) struct GoBetween {

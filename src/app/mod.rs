@@ -32,6 +32,7 @@ use go_between::{GoBetween, SecondLook};
 use owners::{Desk, Watched};
 use std::{
     collections::BTreeMap,
+    future::IntoFuture as _,
     net::SocketAddr,
     path::Path,
     process::ExitCode,
@@ -46,8 +47,11 @@ use tokio::{
 /// How long a stop may take beyond the call in flight. `systemd/perimeterd.service` waits longer than both together.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
+/// How long requests under way may take to end once a stop has begun.
+const HTTP_STOP_LIMIT: Duration = Duration::from_secs(3);
+
 /// Requests for a phone that wait for a courier; more are answered "not now".
-const PHONE_REQUESTS: usize = 64;
+const PHONE_REQUESTS: usize = 1024;
 
 /// A daemon that runs.
 pub struct App {
@@ -59,6 +63,7 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
     books: Arc<Books>,
+    configured: watch::Configured,
 }
 
 /// The owner's files in force.
@@ -123,7 +128,9 @@ impl App {
         serve(&lifecycle, listener, router);
         lifecycle.ready();
         tracing::info!(%address, sessions = parts.config.sessions.len(), "ready: webhooks can be stored");
-        Ok(Self { address, store: parts.store, metrics: parts.metrics, lifecycle, books: parts.books })
+        let configured = watch::Configured::now(&parts.config);
+        let Common { metrics, store, books, .. } = parts;
+        Ok(Self { address, store, metrics, lifecycle, books, configured })
     }
 
     /// Runs until a signal, or until a task dies.
@@ -132,7 +139,11 @@ impl App {
     /// If the signal handlers cannot be installed.
     pub async fn until_stopped(self) -> anyhow::Result<ExitCode> {
         let (books, metrics, store) = (self.books.clone(), self.metrics.clone(), self.store.clone());
-        let reload = async || watch::look(&books, &metrics, &*store).await;
+        let configured = self.configured;
+        let reload = async || {
+            watch::look(&books, &metrics, &*store).await;
+            configured.look(&metrics, &*store).await;
+        };
         Ok(self.lifecycle.run(reload, || true).await?)
     }
 
@@ -387,10 +398,17 @@ fn serve(lifecycle: &Lifecycle, listener: TcpListener, router: axum::Router) {
     });
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     lifecycle.spawn("http", async move {
-        if let Err(error) =
-            axum::serve(listener, service).with_graceful_shutdown(soft.cancelled_owned()).await
-        {
-            tracing::error!(%error, "HTTP cannot be served");
+        let served = axum::serve(listener, service).with_graceful_shutdown(soft.clone().cancelled_owned());
+        // A body that was sent by half is nothing that a stop has to finish: its sender has no 202 and sends it again.
+        let too_slow = async {
+            soft.cancelled().await;
+            tokio::time::sleep(HTTP_STOP_LIMIT).await;
+        };
+        tokio::select! {
+            result = served.into_future() => if let Err(error) = result {
+                tracing::error!(%error, "HTTP cannot be served");
+            },
+            () = too_slow => tracing::info!("connections that do not end are closed"),
         }
     });
 }

@@ -3,11 +3,13 @@
 use super::{Books, tell};
 use crate::{
     clock::{Clock, SystemClock},
+    config::{self, Config},
     pipeline::Pipeline,
     store::Store,
+    takeup::Takeup,
     telemetry::Metrics,
 };
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -52,6 +54,38 @@ pub(super) async fn run(
                 Err(error) => tracing::error!(%error, "those who wait for a fact could not be called up"),
             }
         }
+    }
+}
+
+/// The configuration as it was read at the start. It is not taken up while running: a reload says whether the file is
+/// still good, and that a changed one needs a restart.
+pub(super) struct Configured {
+    path: PathBuf,
+    text: Option<String>,
+}
+
+impl Configured {
+    pub(super) fn now(config: &Config) -> Self {
+        Self { path: config.path.clone(), text: std::fs::read_to_string(&config.path).ok() }
+    }
+
+    /// Looks at the file again, at a reload.
+    pub(super) async fn look(&self, metrics: &Metrics, store: &dyn Store) {
+        if self.text.is_none() {
+            return;
+        }
+        let what = "configuration".to_string();
+        let takeup = match config::load(Some(&self.path), std::env::vars()) {
+            Err(error) => Takeup::Refused { what, why: error.to_string() },
+            Ok(_) if std::fs::read_to_string(&self.path).ok() == self.text => {
+                Takeup::Taken { what, detail: "as it was".into() }
+            }
+            Ok(_) => Takeup::Taken {
+                what,
+                detail: "good, and changed: a restart puts it in force; until then the old one stays".into(),
+            },
+        };
+        tell(&[takeup], metrics, store, SystemClock::new().now()).await;
     }
 }
 

@@ -71,9 +71,11 @@ impl Looks {
     /// Before another round over the rows: patience is new, and what nobody came back for is forgotten.
     pub(super) fn begin_round(&mut self, now: Timestamp) {
         self.patience = AT_ONCE;
-        let (fresh_for, evidence_wait) = (self.fresh_for, self.evidence_wait);
+        let fresh_for = self.fresh_for;
+        // Longer than the wait and the pause between two looks, however short the wait is.
+        let remembered = self.evidence_wait * 2 + EVIDENCE_AGAIN * 12;
         self.under_way.retain(|_, (since, look)| !look.is_finished() || now.since(*since) <= fresh_for);
-        self.unclear_since.retain(|_, since| now.since(*since) <= evidence_wait * 2);
+        self.unclear_since.retain(|_, since| now.since(*since) <= remembered);
     }
 
     /// The standing of a removal; `None` while the look is under way, or waits for others to end. A look that came to

@@ -107,6 +107,8 @@ pub struct Courier {
     lanes: Lanes,
     looks: Looks,
     wanted: reads::Wanted,
+    /// After a write somebody who asks for a phone comes first.
+    phones_turn: bool,
     /// When to ask which groups we are in.
     listing_due: Option<Timestamp>,
     /// When to ask who we are.
@@ -175,6 +177,7 @@ impl Courier {
             lanes: Lanes::default(),
             looks,
             wanted: reads::Wanted::default(),
+            phones_turn: false,
             listing_due: None,
             naming_due: None,
             other_form: HashSet::new(),
@@ -230,8 +233,18 @@ impl Courier {
             return self.probe(now).await;
         }
         self.verify_unknown(now).await?;
+        // Writes and look-ups take turns: neither a raid's removals nor its hidden numbers may starve the other.
+        if std::mem::take(&mut self.phones_turn)
+            && let Ok(request) = self.phones.try_recv()
+        {
+            self.answer_phone(request).await?;
+            return Ok(Step::Again);
+        }
         let write = self.write(now).await?;
-        let Step::At(write_due) = write else { return Ok(Step::Again) };
+        let Step::At(write_due) = write else {
+            self.phones_turn = true;
+            return Ok(Step::Again);
+        };
         let read_due = match self.read(now).await? {
             Ok(()) => return Ok(Step::Again),
             Err(due) => due,

@@ -45,7 +45,10 @@ const ENTRIES_AT_ONCE: u32 = 512;
 /// Runs decided in one transaction.
 const RUNS_AT_ONCE: usize = 256;
 
-/// After the store failed.
+/// How often pending runs are looked for at most: a retry puts old ones back.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// After the store failed, and at most between two looks at the journal.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the pipeline works with; the composition root fills it in.
@@ -268,7 +271,8 @@ impl Pipeline {
     ) -> Result<bool, StoreError> {
         // A retry makes old runs pending again; they are found when there is nothing else to do.
         let elapsed = self.steady.elapsed();
-        if desk.queue.is_empty() && desk.ready.is_empty() && elapsed.saturating_sub(desk.looked) >= PAUSE {
+        if desk.queue.is_empty() && desk.ready.is_empty() && elapsed.saturating_sub(desk.looked) >= LOOK_AGAIN
+        {
             desk.looked = elapsed;
             for id in self.store.pending_runs().await? {
                 desk.enqueue(id);

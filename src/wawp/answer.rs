@@ -237,7 +237,10 @@ impl Verdict {
             423 | 425 => self.transient(why),
             _ => self.by_words().or_else(|| self.by_hidden_code(status)).unwrap_or_else(|| match status {
                 422 if cause.text.is_empty() => CallError::NotReady { why },
-                400..=499 => CallError::Fatal { why },
+                // What is wrong is in this call's own words: the id's form, or a text that cannot be sent.
+                400 if self.what.names_person() => CallError::WrongIdentity { why },
+                400 => CallError::Refused { code: Some(400), why },
+                401..=499 => CallError::Fatal { why },
                 // Answered by the gateway itself, or never reached it (521, 523, 525, 526 of a proxy).
                 500 | 503 | 507 | 521 | 523 | 525 | 526 | 530 => self.transient(why),
                 _ => self.what.unknown(why),

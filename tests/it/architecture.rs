@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What everybody may speak: no I/O, and nothing of ours behind it but each other.
-const VOCABULARY: &[&str] = &["ids", "clock", "event", "action", "facts", "takeup", "numbering"];
+const VOCABULARY: &[&str] = &["ids", "clock", "event", "action", "excerpt", "facts", "takeup", "numbering"];
 
 /// A room, what it may import beside the vocabulary, and why where that surprises.
 const TABLE: &[(&str, &[&str], &str)] = &[
@@ -19,6 +19,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ("facts", &[], ""),
     ("takeup", &[], ""),
     ("numbering", &[], ""),
+    ("excerpt", &[], ""),
     ("directory", &[], ""),
     ("retry", &[], ""),
     ("welcome", &[], ""),
@@ -84,7 +85,11 @@ const TABLE: &[(&str, &[&str], &str)] = &[
         ],
         "`check` reads the files as the daemon does, `demo` and `simulate` run the simulator",
     ),
-    ("demo", &["api", "app", "config", "simulator", "store", "telemetry"], ""),
+    (
+        "demo",
+        &["api", "app", "config", "policy", "simulator", "store", "telemetry"],
+        "of `policy` the shipped ones",
+    ),
     ("main", &[], "it is another crate and sees only `perimeterd::cli`"),
 ];
 

@@ -10,7 +10,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 const COLUMNS: &str = "id, session, source, body, received_at, state AS shown, note";
 
 /// The same as people see it: an entry with a parked run is one that needs them.
-const SHOWN: &str = "SELECT id, session, source, body, received_at, note,
+const SHOWN: &str = "SELECT id, session, source, body, received_at,
+    coalesce(note, (SELECT CASE failure ->> 'file' WHEN '' THEN '' ELSE (failure ->> 'file') || ':' || (failure ->> 'line') || ': ' END
+                           || (failure ->> 'message')
+                    FROM decisions WHERE entry_id = entries.id AND state = 'policy_error' ORDER BY id LIMIT 1)) AS note,
     CASE WHEN state = 'applied'
               AND EXISTS (SELECT 1 FROM decisions WHERE entry_id = entries.id AND state = 'policy_error')
          THEN 'policy_error' ELSE state END AS shown FROM entries";
