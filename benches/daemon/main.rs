@@ -85,6 +85,8 @@ fn baselines() {
     let runs = (0..RUNS).map(|_| load::burst(bare.address, &Events::new().unguarded(BURST), CONNECTIONS));
     let runs: Vec<Measured> = runs.collect();
     show("bare axum, nothing stored", &format!("{:.0}/s", median(runs.iter().map(Measured::rate))), "-");
+    let took = load::paced(bare.address, &Events::new().unguarded(5_000), 1_000).took;
+    show("bare axum at 1000/s", &quantiles(&took), "-");
     let syncs = baseline::appends(Duration::from_secs(2));
     show("append 4 KiB + fdatasync", &quantiles(&syncs), "-");
 }
