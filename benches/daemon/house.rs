@@ -61,7 +61,7 @@ impl House {
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
         let started = Instant::now();
         self.child = Some(command.spawn().expect("the binary is built"));
-        let listening = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             let ready = scope.spawn(|| {
                 let mut told = [0; 256];
                 loop {
@@ -73,8 +73,7 @@ impl House {
             });
             let answered = self.readyz(started);
             (answered, ready.join().expect("READY is told"))
-        });
-        listening
+        })
     }
 
     fn readyz(&self, started: Instant) -> Duration {

@@ -5,6 +5,8 @@
 //! nothing, and a bare append with `fdatasync`. Nothing is asserted: a slow machine is no failure. Words after `--`
 //! choose parts, e.g. `cargo bench --bench daemon -- acks removal`.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
 mod baseline;
 mod events;
 mod house;
