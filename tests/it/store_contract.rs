@@ -97,6 +97,7 @@ on_sqlite! {
         a_pair_makes_two_people_one,
         our_own_people_are_never_judged,
         the_role_of_a_session_follows_its_person,
+        a_role_told_before_its_join_is_kept,
         messages_are_counted,
         a_join_heard_by_two_sessions_makes_one_run,
         a_join_told_by_phone_and_by_lid_makes_one_decision,

@@ -74,6 +74,7 @@ CREATE TABLE members (
     jid             TEXT    NOT NULL,
     name            TEXT,
     role            TEXT    NOT NULL,
+    role_at         INTEGER,                 -- the moment the role was told for; it may be told before the join
     present         INTEGER NOT NULL,
     via             TEXT    NOT NULL,
     added_by        TEXT,

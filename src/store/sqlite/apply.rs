@@ -191,7 +191,7 @@ impl Step<'_> {
         for who in people {
             let Some(known) = people::resolve(self.db, who.person)? else { continue };
             let at = At { group: group.id, person: known.id };
-            if !members::set_role(self.db, at, who.role)? {
+            if !members::set_role(self.db, at, who, event.at)? {
                 // Somebody is in whom nobody told of.
                 self.want_roster(&event.session, jid);
             }

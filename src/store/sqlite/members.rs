@@ -7,7 +7,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     directory::Membership,
-    event::{Participant, Role, Via},
+    event::{Participant, Via},
     facts::MemberFacts,
     ids::{Person, PersonId},
     store::StoreError,
@@ -57,15 +57,19 @@ pub(super) struct Entrance<'a> {
 }
 
 /// They are in from now on. A role that nobody told is not carried over from an earlier membership; one that the first
-/// roster told stands if only its join was late.
+/// roster told stands if only its join was late, and so does one told for a later moment: it overtook the join.
 pub(super) fn enter(db: &Connection, at: At, entrance: Entrance<'_>) -> Result<(), StoreError> {
-    let sql = "INSERT INTO members (group_id, person_id, jid, name, role, present, via, added_by, joined_at, seen_at,
-                                    adopted, joins, told_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6, ?7, ?8, ?8, ?9, 1, ?10)
+    let sql = "INSERT INTO members (group_id, person_id, jid, name, role, role_at, present, via, added_by, joined_at,
+                                    seen_at, adopted, joins, told_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, CASE ?5 WHEN 'unknown' THEN NULL ELSE ?8 END, 1, ?6, ?7, ?8, ?8, ?9, 1, ?10)
                ON CONFLICT DO UPDATE SET
                    jid = excluded.jid, name = coalesce(excluded.name, name), present = 1,
-                   role = CASE WHEN excluded.role = 'unknown' AND adopted AND present THEN role
+                   role = CASE WHEN role_at / 1000 >= excluded.joined_at / 1000
+                                 OR (excluded.role = 'unknown' AND adopted AND present) THEN role
                                ELSE excluded.role END,
+                   role_at = CASE WHEN role_at / 1000 >= excluded.joined_at / 1000
+                                    OR (excluded.role = 'unknown' AND adopted AND present) THEN role_at
+                                  ELSE excluded.role_at END,
                    joins = joins + NOT (adopted AND present),
                    via = excluded.via, added_by = excluded.added_by, left_by = NULL,
                    joined_at = excluded.joined_at, seen_at = max(coalesce(seen_at, 0), excluded.seen_at),
@@ -89,6 +93,7 @@ pub(super) fn enter(db: &Connection, at: At, entrance: Entrance<'_>) -> Result<(
 pub(super) fn fill(db: &Connection, at: At, told: Entrance<'_>) -> Result<(), StoreError> {
     let sql = "UPDATE members SET name = coalesce(name, ?3), added_by = coalesce(added_by, ?6),
                    role = CASE role WHEN 'unknown' THEN ?4 ELSE role END,
+                   role_at = CASE WHEN role = 'unknown' AND ?4 <> 'unknown' THEN ?7 ELSE role_at END,
                    via = CASE WHEN via IN ('unknown', 'reconciled') AND ?5 <> 'unknown' THEN ?5 ELSE via END,
                    seen_at = max(coalesce(seen_at, 0), ?7)
                WHERE group_id = ?1 AND person_id = ?2 AND present";
@@ -104,7 +109,7 @@ pub(super) fn fill(db: &Connection, at: At, told: Entrance<'_>) -> Result<(), St
     Ok(())
 }
 
-/// A roster lists somebody who is in: id, name and role are as it says.
+/// A roster lists somebody who is in: id, name and role are as it says, but for a role told for a later moment.
 pub(super) fn confirm(
     db: &Connection,
     at: At,
@@ -113,7 +118,8 @@ pub(super) fn confirm(
 ) -> Result<(), StoreError> {
     let sql =
         "UPDATE members SET jid = ?3, name = coalesce(?4, name), seen_at = max(coalesce(seen_at, 0), ?6),
-                   role = CASE ?5 WHEN 'unknown' THEN role ELSE ?5 END
+                   role = CASE WHEN ?5 = 'unknown' OR role_at / 1000 > ?6 / 1000 THEN role ELSE ?5 END,
+                   role_at = CASE WHEN ?5 = 'unknown' OR role_at / 1000 > ?6 / 1000 THEN role_at ELSE ?6 END
                WHERE group_id = ?1 AND person_id = ?2";
     db.prepare_cached(sql)?.execute(params![
         at.group,
@@ -150,23 +156,42 @@ pub(super) fn leave(
     Ok(())
 }
 
-/// We removed them. Whoever was still in is out, and their leave has yet to be told.
+/// We removed them. Whoever was still in is out, and their leave has yet to be told. A second removal since they joined
+/// is the first one once more.
 pub(super) fn removed(db: &Connection, at: At, moment: Timestamp) -> Result<(), StoreError> {
-    db.prepare_cached("UPDATE people SET removals = removals + 1 WHERE id = ?")?.execute([at.person.0])?;
-    let was_present = load(db, at)?.present;
-    let sql = "UPDATE members SET removal_open = present, present = 0, removed_at = ?3
+    let known = load(db, at)?;
+    let entered = known.told_at.or(known.joined_at);
+    if known.present || known.removed_at.is_none() || known.removed_at < entered {
+        db.prepare_cached("UPDATE people SET removals = removals + 1 WHERE id = ?")?
+            .execute([at.person.0])?;
+    }
+    let sql = "UPDATE members SET removal_open = max(removal_open, present), present = 0,
+                   removed_at = max(coalesce(removed_at, ?3), ?3)
                WHERE group_id = ?1 AND person_id = ?2";
     db.prepare_cached(sql)?.execute([at.group, at.person.0, moment.0])?;
-    if was_present {
+    if known.present {
         groups::resize(db, at.group, -1)?;
     }
     Ok(())
 }
 
-/// Their role is as told; `false` if they are not known to be in.
-pub(super) fn set_role(db: &Connection, at: At, role: Role) -> Result<bool, StoreError> {
-    let sql = "UPDATE members SET role = ?3 WHERE group_id = ?1 AND person_id = ?2 AND present";
-    Ok(db.prepare_cached(sql)?.execute(params![at.group, at.person.0, role.word()])? > 0)
+/// Their role is as told, unless one was told for a later moment; `false` if they are not known to be in. It is
+/// remembered even then: a promotion may overtake the join, and an admin must not be removed for it.
+pub(super) fn set_role(
+    db: &Connection,
+    at: At,
+    who: &Participant,
+    moment: Timestamp,
+) -> Result<bool, StoreError> {
+    // Some of the moments are told in whole seconds.
+    let sql = "INSERT INTO members (group_id, person_id, jid, role, role_at, present, via)
+               VALUES (?1, ?2, ?3, ?4, ?5, 0, 'unknown')
+               ON CONFLICT DO UPDATE SET
+                   role = CASE WHEN role_at / 1000 > ?5 / 1000 THEN role ELSE ?4 END,
+                   role_at = max(coalesce(role_at, ?5), ?5)
+               RETURNING present";
+    let told = params![at.group, at.person.0, who.jid, who.role.word(), moment.0];
+    Ok(db.prepare_cached(sql)?.query_row(told, |row| row.get(0))?)
 }
 
 /// Counts a message; `false` if they are not known to be in.

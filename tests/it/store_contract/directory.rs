@@ -278,6 +278,44 @@ pub(crate) async fn the_role_of_a_session_follows_its_person(backend: &dyn Backe
     assert_eq!(world.tell(event(at(30), stranger)).await.rosters_wanted.len(), 1);
 }
 
+pub(crate) async fn a_role_told_before_its_join_is_kept(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    let role = async |n: u64, role: Role, when| {
+        let people = vec![Participant { role, ..member(n) }];
+        world.tell(event(at(when), EventKind::RolesChanged { group: club(), people })).await
+    };
+    let told = role(1, Role::Admin, 102).await;
+    assert!(told.runs.is_empty() && told.joins.is_empty() && told.rosters_wanted.len() == 1);
+    assert_eq!(world.size().await, 1, "a role lets nobody in");
+    let kept = async |n: u64| world.facts(n).await.1;
+    assert!(!kept(1).await.present && kept(1).await.joins == 0);
+    world.join(1, at(101)).await;
+    assert_eq!((kept(1).await.role, kept(1).await.joins, world.size().await), (Role::Admin, 1, 2));
+    role(1, Role::Member, 50).await;
+    assert_eq!(kept(1).await.role, Role::Admin, "older than the promotion");
+    world.tell(roster(&[admin(0), Participant { role: Role::Member, ..member(1) }], at(90))).await;
+    assert_eq!(kept(1).await.role, Role::Admin, "read before the promotion");
+    role(1, Role::Member, 110).await;
+    assert_eq!(kept(1).await.role, Role::Member);
+    world.tell(roster(&[admin(0), admin(1)], at(120))).await;
+    role(1, Role::Member, 115).await;
+    assert_eq!(kept(1).await.role, Role::Admin, "the roster is newer");
+    // A role goes with its membership.
+    world.tell(left(1, at(300))).await;
+    world.join(1, at(310)).await;
+    assert_eq!(kept(1).await.role, Role::Unknown);
+    // A demotion that overtakes the join of somebody added as an admin.
+    role(2, Role::Member, 402).await;
+    world
+        .tell(event(
+            at(401),
+            EventKind::Joined { group: club(), people: vec![admin(2)], via: Via::Added, by: None },
+        ))
+        .await;
+    assert_eq!(kept(2).await.role, Role::Member);
+}
+
 pub(crate) async fn messages_are_counted(backend: &dyn Backend) {
     let world = World::open(backend);
     world.adopt(&[1]).await;
