@@ -149,6 +149,89 @@ impl Membership {
     }
 }
 
+/// What two rows of a person in a group come to, once they are known to be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// The membership of the one person.
+    pub membership: Membership,
+    /// Both rows told the same join.
+    pub same_join: bool,
+}
+
+/// The later of two moments.
+fn later(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    a.max(b)
+}
+
+impl Membership {
+    /// What this and `other` are, being the same person told once by phone and once by LID. The order does not matter.
+    ///
+    /// Each row is what would have come of its own events alone; the rules for told joins and leaves say what the events of
+    /// the one mean to the other, as if all had been told of one person.
+    pub fn merged(&self, other: &Self) -> Merged {
+        let same_join = self.same_join(other);
+        let present = match (self.present, other.present) {
+            (true, false) => other.is_entered_by(self),
+            (false, true) => self.is_entered_by(other),
+            (both, _) => both,
+        };
+        let removal_open = !present
+            && match (self.removal_open, other.removal_open) {
+                (true, false) => !self.is_closed_by(other),
+                (false, true) => !other.is_closed_by(self),
+                (both, _) => both,
+            };
+        let joined_at = match (self.joined_at, other.joined_at) {
+            (Some(one), Some(two)) if same_join => Some(one.min(two)),
+            (one, two) => later(one, two),
+        };
+        let membership = Self {
+            present,
+            joined_at,
+            seen_at: later(self.seen_at, other.seen_at),
+            left_at: later(self.left_at, other.left_at),
+            removed_at: later(self.removed_at, other.removed_at),
+            told_at: later(self.told_at, other.told_at),
+            removal_open,
+            // A told join ends what the first roster began.
+            adopted: present && [self, other].iter().all(|row| !row.present || row.adopted),
+        };
+        Merged { membership, same_join }
+    }
+
+    /// Whether the last joins of two rows of one person are one join.
+    fn same_join(&self, other: &Self) -> bool {
+        let (Some(mine), Some(theirs)) = (self.joined_at, other.joined_at) else { return false };
+        let (first, second, entered) =
+            if mine <= theirs { (self, other, theirs) } else { (other, self, mine) };
+        let began = first.joined_at.unwrap_or(entered);
+        // They left in between, as told: the second is a join of its own.
+        if first.left_at.is_some_and(|left| left >= began && !before(entered, left)) {
+            return false;
+        }
+        let found = second.present && first.present && second.told_at.is_none();
+        let closed = first.removal_open && !first.is_entered_by(second);
+        entered <= began + SAME_JOIN || found || closed
+    }
+
+    /// Whether somebody who is out by this row is in by what `inside`, a row of the same person that is in, was told.
+    fn is_entered_by(&self, inside: &Self) -> bool {
+        let Some(entered) = inside.joined_at.or(inside.seen_at) else { return false };
+        let joined = match inside.told_at {
+            Some(received) => matches!(self.told_join(entered, received), Joining::New | Joining::Again),
+            None => self.listed(entered) == Listed::Found,
+        };
+        let seen_again =
+            inside.seen_at.is_some_and(|seen| seen > entered && self.listed(seen) == Listed::Found);
+        joined || seen_again
+    }
+
+    /// Whether a leave that a row of the same person knows is the one that our removal led to.
+    fn is_closed_by(&self, other: &Self) -> bool {
+        other.left_at.is_some_and(|left| self.told_leave(left) == Leaving::Closes)
+    }
+}
+
 /// One of our sessions in a group, as far as told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Presence {
@@ -250,6 +333,44 @@ mod tests {
         assert!(!told.missing_means_left(at(120_000)), "the roster may come from a cache");
         assert!(told.missing_means_left(at(120_001)));
         assert!(!present(5000).missing_means_left(at(5400)), "a join told in whole seconds may be later");
+    }
+
+    #[test]
+    fn two_rows_of_a_person_are_merged_as_the_table_says() {
+        let told = |row: Membership| Membership { told_at: row.joined_at, ..row };
+        let closed = Membership { removal_open: false, left_at: Some(at(6000)), ..removed(0, 5000) };
+        let gone = Membership { left_at: Some(at(6000)), ..Membership::default() };
+        let adopted = Membership { adopted: true, ..present(0) };
+        let confirmed = Membership { seen_at: Some(at(100_000)), ..told(present(1000)) };
+        let cases = [
+            // What, one row, the other, present, removal open, same join.
+            ("both in by the same join", present(0), told(present(3000)), (true, false, true)),
+            ("both in, a leave was lost", told(present(0)), told(present(61_000)), (true, false, false)),
+            ("the same join, removed by us", removed(0, 5000), told(present(1000)), (false, true, true)),
+            (
+                "the same join, told after our removal",
+                removed(0, 5000),
+                told(present(30_000)),
+                (false, true, true),
+            ),
+            ("too near to our removal", removed(0, 58_000), told(present(100_000)), (false, true, true)),
+            ("back after our removal", removed(0, 5000), told(present(70_000)), (true, false, false)),
+            ("listed long after our removal", removed(0, 5000), confirmed, (true, false, true)),
+            ("removed and left as told", closed, told(present(0)), (false, false, true)),
+            ("back after the leave", closed, told(present(9000)), (true, false, false)),
+            ("left by one row alone", told(present(0)), gone, (false, false, false)),
+            ("came after the leave", told(present(9000)), gone, (true, false, false)),
+            ("the leave of our removal", removed(0, 5000), gone, (false, false, false)),
+            ("removed by both", removed(0, 5000), removed(1000, 7000), (false, true, true)),
+            ("left by both", left(0, 5000), left(0, 5000), (false, false, true)),
+            ("adopted and never told", adopted, Membership::default(), (true, false, false)),
+        ];
+        for (what, one, other, expected) in cases {
+            for (one, other) in [(one, other), (other, one)] {
+                let Merged { membership, same_join } = one.merged(&other);
+                assert_eq!((membership.present, membership.removal_open, same_join), expected, "{what}");
+            }
+        }
     }
 
     #[test]
