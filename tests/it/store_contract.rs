@@ -14,6 +14,7 @@ mod journal;
 mod model;
 mod outbox;
 mod runs;
+mod twins;
 mod world;
 
 /// A backend under test.
@@ -129,6 +130,13 @@ on_sqlite! {
         failed_rows_are_hastened,
         a_leave_settles_what_was_to_be_removed,
         heads_are_quick_over_a_hundred_thousand_rows;
+    twins:
+        whoever_was_told_twice_is_removed_once,
+        whoever_was_told_twice_is_welcomed_once,
+        whoever_is_removed_is_not_welcomed,
+        a_recheck_is_moot_once_the_twin_has_settled,
+        a_role_told_in_the_other_dialect_counts,
+        a_leave_told_in_the_other_dialect_counts;
     model:
         counts_and_runs_follow_a_naive_model,
         counts_are_right_in_any_order;

@@ -109,6 +109,7 @@ CREATE TABLE decisions (
     person_id   INTEGER,
     received_at INTEGER NOT NULL,
     round       INTEGER NOT NULL DEFAULT 0,
+    twin_id     INTEGER,  -- the run of the same join, told in the other dialect, that stands for this one
     state       TEXT    NOT NULL DEFAULT 'pending',
     final       INTEGER NOT NULL DEFAULT 0,
     mode        TEXT,

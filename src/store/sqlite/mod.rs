@@ -33,6 +33,7 @@ mod pushed;
 mod readers;
 mod roster;
 mod timers;
+mod twins;
 mod views;
 mod words;
 mod writer;

@@ -368,6 +368,75 @@ pub(super) fn merge_people(db: &Connection, stays: PersonId, goes: PersonId) -> 
     Ok(())
 }
 
+/// Somebody whose two rows became one is out: what only waited is needless, a removal under way is done.
+pub(super) fn merged_away(db: &Connection, at: At, by_us: bool) -> Result<(), StoreError> {
+    let note = if by_us { "another decision removed them already" } else { "left already" };
+    for row in live_removals(db, at)? {
+        let (state, note) = match row.state {
+            RowState::Sending | RowState::Unknown => (RowState::Done, "they are out"),
+            _ => (RowState::Cancelled, note),
+        };
+        end(db, &row, state, Some(note), row_time(db, row.id.0)?)?;
+    }
+    let sql =
+        format!("{HEAD} WHERE group_id = ? AND person_id = ? AND kind = 'welcome' AND state = 'waiting'");
+    cancel(db, &sql, &[&at.group, &at.person.0], "they are no longer in the group")
+}
+
+/// Calls of two judgements of one join, each a person's from that run on: what one of them asks for the other need not.
+/// Nothing that was begun is touched.
+pub(super) fn drop_doubled(
+    db: &Connection,
+    stands: (PersonId, DecisionId),
+    falls: (PersonId, DecisionId),
+    group: i64,
+) -> Result<(), StoreError> {
+    let given: [&dyn rusqlite::ToSql; 5] = [&group, &stands.0.0, &stands.1.0, &falls.0.0, &falls.1.0];
+    let mine =
+        "decision_id IN (SELECT id FROM decisions WHERE group_id = ?1 AND person_id = ?2 AND id >= ?3)";
+    let theirs =
+        "decision_id IN (SELECT id FROM decisions WHERE group_id = ?1 AND person_id = ?4 AND id >= ?5)";
+    for (these, those, first) in [(theirs, mine, false), (mine, theirs, true)] {
+        // Of two that both wait, those of the judgement that stands are kept.
+        let states = if first { "" } else { "'waiting', 'held', " };
+        let begun = |columns: &str| {
+            format!("EXISTS (SELECT 1 FROM outbox o WHERE o.{those} AND o.state IN ({states}'sending', 'unknown', 'done')
+                     AND {columns})")
+        };
+        let removals = begun("o.kind = 'remove'");
+        let sql = format!(
+            "{HEAD} WHERE {these} AND kind = 'remove' AND state IN ('waiting', 'held') AND {removals}"
+        );
+        cancel(db, &sql, &given, "another decision removes them already")?;
+        let told = begun("o.kind = outbox.kind AND o.call ->> 'text' IS outbox.call ->> 'text'");
+        let sql = format!(
+            "{HEAD} WHERE {these} AND kind IN ('dm', 'welcome', 'say') AND state IN ('waiting', 'held') AND {told}"
+        );
+        cancel(db, &sql, &given, "another decision says it already")?;
+    }
+    for (these, those) in [(theirs, mine), (mine, theirs)] {
+        let sql = format!(
+            "{HEAD} WHERE {these} AND kind = 'welcome' AND state = 'waiting' AND EXISTS (
+                 SELECT 1 FROM outbox o WHERE o.{those} AND o.kind = 'remove'
+                 AND o.state IN ('waiting', 'sending', 'unknown', 'done'))"
+        );
+        cancel(db, &sql, &given, "another decision removes them")?;
+    }
+    Ok(())
+}
+
+/// Cancels the rows that a query names. An earlier one of them may have taken a later one with it.
+fn cancel(db: &Connection, sql: &str, given: &[&dyn rusqlite::ToSql], note: &str) -> Result<(), StoreError> {
+    let mut select = db.prepare_cached(sql)?;
+    let rows: Vec<Head> = select.query_map(given, read_head)?.collect::<Result<_, _>>()?;
+    for row in rows {
+        if head(db, row.id)?.is_some_and(|now| matches!(now.state, RowState::Waiting | RowState::Held)) {
+            end(db, &row, RowState::Cancelled, Some(note), row_time(db, row.id.0)?)?;
+        }
+    }
+    Ok(())
+}
+
 fn row_time(db: &Connection, id: i64) -> Result<Timestamp, StoreError> {
     let created = db.query_row("SELECT created_at FROM outbox WHERE id = ?", [id], |row| row.get(0))?;
     Ok(Timestamp(created))

@@ -1,12 +1,11 @@
 //! Who is who: a row for each person, found by phone or LID, merged where a pair proves that two rows are one.
 
 use super::{
-    outbox,
+    twins,
     words::{Columns, lid_column, phone_column},
 };
 use crate::{
     clock::Timestamp,
-    directory::SAME_JOIN,
     ids::{Lid, Person, PersonId, Phone},
     store::StoreError,
 };
@@ -113,14 +112,13 @@ pub(super) fn mark_own(db: &Connection, id: PersonId) -> Result<(), StoreError> 
 /// Two rows become the older one, with the history of both.
 fn merge(db: &Connection, one: Known, other: Known, told: Person) -> Result<Known, StoreError> {
     let (stays, goes) = if one.id < other.id { (one, other) } else { (other, one) };
-    merge_memberships(db, stays.id, goes.id)?;
+    twins::merge(db, stays.id, goes.id)?;
     let ids = params![stays.id.0, goes.id.0];
     for sql in [
         "INSERT INTO tags SELECT ?1, name, until FROM tags WHERE person_id = ?2
          ON CONFLICT DO UPDATE SET until = CASE WHEN until IS NULL OR excluded.until IS NULL THEN NULL
                                                 ELSE max(until, excluded.until) END",
         "UPDATE sessions SET person_id = ?1 WHERE person_id = ?2",
-        "UPDATE decisions SET person_id = ?1 WHERE person_id = ?2",
         "UPDATE people_merged SET became = ?1 WHERE became = ?2",
         "INSERT INTO people_merged (became, id) VALUES (?1, ?2)",
         "UPDATE people SET (is_own, removals, wrote_to_us_at) = (
@@ -131,55 +129,11 @@ fn merge(db: &Connection, one: Known, other: Known, told: Person) -> Result<Know
     ] {
         db.prepare_cached(sql)?.execute(ids)?;
     }
-    outbox::merge_people(db, stays.id, goes.id)?;
-    drop_doubled_runs(db, stays.id)?;
     for sql in ["DELETE FROM tags WHERE person_id = ?", "DELETE FROM people WHERE id = ?"] {
         db.prepare_cached(sql)?.execute([goes.id.0])?;
     }
     let person = told.merged(stays.person).merged(goes.person);
     rewrite(db, Known { is_own: stays.is_own || goes.is_own, ..stays }, person)
-}
-
-fn merge_memberships(db: &Connection, stays: PersonId, goes: PersonId) -> Result<(), StoreError> {
-    let ids = params![stays.0, goes.0];
-    for sql in [
-        // Counted twice, being one.
-        "UPDATE groups SET size = size - 1 WHERE id IN (
-             SELECT a.group_id FROM members a JOIN members b USING (group_id)
-             WHERE a.person_id = ?1 AND b.person_id = ?2 AND a.present AND b.present)",
-        "UPDATE members AS a SET
-             present = max(a.present, b.present), role = CASE a.role WHEN 'unknown' THEN b.role ELSE a.role END,
-             name = coalesce(a.name, b.name), added_by = coalesce(a.added_by, b.added_by),
-             via = CASE a.via WHEN 'unknown' THEN b.via ELSE a.via END,
-             joined_at = CASE WHEN a.present = b.present THEN min(coalesce(a.joined_at, b.joined_at),
-                                                                  coalesce(b.joined_at, a.joined_at))
-                              WHEN a.present THEN a.joined_at ELSE b.joined_at END,
-             seen_at = nullif(max(coalesce(a.seen_at, 0), coalesce(b.seen_at, 0)), 0),
-             left_at = nullif(max(coalesce(a.left_at, 0), coalesce(b.left_at, 0)), 0),
-             told_at = nullif(max(coalesce(a.told_at, 0), coalesce(b.told_at, 0)), 0),
-             removed_at = nullif(max(coalesce(a.removed_at, 0), coalesce(b.removed_at, 0)), 0),
-             removal_open = max(a.removal_open, b.removal_open) AND NOT max(a.present, b.present),
-             adopted = max(a.adopted AND a.present, b.adopted AND b.present),
-             joins = max(a.joins, b.joins), messages = a.messages + b.messages,
-             last_message_at = nullif(max(coalesce(a.last_message_at, 0), coalesce(b.last_message_at, 0)), 0)
-         FROM members AS b WHERE a.group_id = b.group_id AND a.person_id = ?1 AND b.person_id = ?2",
-        "DELETE FROM members WHERE person_id = ?2
-             AND group_id IN (SELECT group_id FROM members WHERE person_id = ?1)",
-        "UPDATE members SET person_id = ?1 WHERE person_id = ?2",
-    ] {
-        db.prepare_cached(sql)?.execute(ids)?;
-    }
-    Ok(())
-}
-
-/// The same join told once by phone and once by LID made two runs: one of them, not made yet, is enough.
-fn drop_doubled_runs(db: &Connection, id: PersonId) -> Result<(), StoreError> {
-    let sql = "DELETE FROM decisions WHERE person_id = ?1 AND state = 'pending' AND hook = 'on_join' AND EXISTS (
-                   SELECT 1 FROM decisions d WHERE d.person_id = ?1 AND d.group_id = decisions.group_id
-                   AND d.hook = 'on_join' AND d.id < decisions.id AND decisions.received_at - d.received_at <= ?2)";
-    let window = i64::try_from(SAME_JOIN.as_millis()).unwrap_or(i64::MAX);
-    db.prepare_cached(sql)?.execute(params![id.0, window])?;
-    Ok(())
 }
 
 /// Keeps that a phone and a LID are one person, if we know either.

@@ -98,13 +98,18 @@ pub(super) fn awaiting(db: &Connection, limit: u32) -> Result<Vec<Person>, Store
 
 /// A recheck came due: a sweep of the same member, unless it is moot.
 pub(super) fn recheck(step: &mut Step<'_>, event: &Event, decision: DecisionId, round: u32) -> Outcome {
-    let sql = "SELECT group_id, person_id FROM decisions WHERE id = ? AND person_id IS NOT NULL";
-    let found = step
-        .db
-        .prepare_cached(sql)?
-        .query_row([decision.0], |row| Ok((row.get(0)?, PersonId(row.get(1)?))))
-        .optional()?;
-    let Some((group, person)) = found else { return Ok(Some(format!("{decision} is gone or names nobody"))) };
+    let sql = "SELECT group_id, person_id, twin_id FROM decisions WHERE id = ? AND person_id IS NOT NULL";
+    let read = |row: &rusqlite::Row<'_>| {
+        let twin = row.get::<_, Option<i64>>(2)?.map(DecisionId);
+        Ok((row.get(0)?, PersonId(row.get(1)?), twin))
+    };
+    let found = step.db.prepare_cached(sql)?.query_row([decision.0], read).optional()?;
+    let Some((group, person, twin)) = found else {
+        return Ok(Some(format!("{decision} is gone or names nobody")));
+    };
+    if let Some(twin) = twin {
+        return Ok(Some(format!("{twin} judges the same join")));
+    }
     if !members::load(step.db, members::At { group, person })?.present {
         return Ok(Some("they are no longer in the group".into()));
     }
