@@ -516,7 +516,8 @@ pub trait Store: Send + Sync + 'static {
     /// Joins (`true`) and departures (`false`) since then, for the velocity counters at a start.
     async fn arrivals_since(&self, since: Timestamp) -> Result<Vec<(GroupId, Timestamp, bool)>, StoreError>;
 
-    /// Learns that a phone and a LID are one person; two rows become one, with the history of both.
+    /// Learns that a phone and a LID are one person; two rows become one, with the history of both; what was told of
+    /// both counts once, and one judgement of a join stands.
     async fn learn(&self, pairs: Vec<(Phone, Lid)>) -> Result<(), StoreError>;
 
     /// Puts an entry's failed runs, or the entry itself if it is unreadable, back in line. Answers how many.

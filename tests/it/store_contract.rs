@@ -136,7 +136,9 @@ on_sqlite! {
         whoever_is_removed_is_not_welcomed,
         a_recheck_is_moot_once_the_twin_has_settled,
         a_role_told_in_the_other_dialect_counts,
-        a_leave_told_in_the_other_dialect_counts;
+        a_leave_told_in_the_other_dialect_counts,
+        an_admin_of_the_first_roster_stays_one,
+        joins_of_their_own_stay_two;
     model:
         counts_and_runs_follow_a_naive_model,
         counts_are_right_in_any_order;

@@ -76,9 +76,10 @@ fn merge_membership(db: &Connection, stays: At, goes: At) -> Result<Merged, Stor
     groups::resize(db, stays.group, i64::from(present) - i64::from(one.present) - i64::from(other.present))?;
     // The row of the later membership leads; from an earlier one no role is carried over.
     let other_leads = !merged.same_join && other.joined_at > one.joined_at;
-    let base = if merged.same_join { None } else { joined_at };
+    // What the first roster found is the membership whose join was told besides.
     let adopted = |row: &Membership| row.adopted && row.present;
     let once = merged.same_join || adopted(&one) || adopted(&other);
+    let base = if once { None } else { joined_at };
     if merged.same_join && one.removed_at.is_some() && other.removed_at.is_some() {
         let sql = "UPDATE people SET removals = max(0, removals - 1) WHERE id = ?";
         db.prepare_cached(sql)?.execute([goes.person.0])?;

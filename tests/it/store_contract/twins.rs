@@ -4,8 +4,8 @@
 use super::{
     Backend,
     world::{
-        World, admitted, after, at, club, dm, event, lid, member, phone, record, remove, row, settled,
-        welcome,
+        World, admitted, after, at, club, dm, event, left, lid, member, phone, record, remove, roster, row,
+        settled, welcome,
     },
 };
 use perimeterd::{
@@ -212,4 +212,26 @@ pub(crate) async fn a_leave_told_in_the_other_dialect_counts(backend: &dyn Backe
     learn(&world).await;
     assert_eq!((world.facts(1).await.1.present, world.size().await), (false, 1));
     assert_eq!(world.state(removal).await, RowState::Cancelled);
+}
+
+pub(crate) async fn an_admin_of_the_first_roster_stays_one(backend: &dyn Backend) {
+    let world = World::open(backend);
+    let hidden = Participant { role: Role::Admin, ..Participant::new(Person::of_lid(lid(1))) };
+    world.tell(roster(&[hidden], at(0))).await;
+    world.join(1, at(100)).await;
+    learn(&world).await;
+    let (_, facts) = world.facts(1).await;
+    assert_eq!((facts.role, facts.present, facts.joins, world.size().await), (Role::Admin, true, 1, 1));
+}
+
+pub(crate) async fn joins_of_their_own_stay_two(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    world.join(1, at(100)).await;
+    world.tell(left(1, at(110))).await;
+    let (run, _) = join(&world, Person::of_lid(lid(1)), at(130)).await;
+    learn(&world).await;
+    assert!(world.store.pending_runs().await.unwrap().contains(&run), "back again, not told again");
+    let (_, facts) = world.facts(1).await;
+    assert_eq!((facts.present, facts.joins, world.size().await), (true, 2, 2));
 }
