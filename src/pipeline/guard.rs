@@ -42,3 +42,110 @@ pub(super) fn judge(input: &RunInput, member: &MemberFacts, allowlisted: &Lookup
     }
     Rail::Clear
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        event::Via,
+        facts::GroupFacts,
+        ids::{DecisionId, EntryId, GroupId, Lid, Person, PersonId, SessionName},
+        store::RunState,
+    };
+
+    fn member(role: Role, adopted: bool) -> MemberFacts {
+        MemberFacts {
+            id: PersonId(1),
+            person: Person::of_lid(Lid::from_u64(77_001)),
+            jid: "77001@lid".into(),
+            name: None,
+            role,
+            present: true,
+            via: Via::Link,
+            added_by: None,
+            left_by: None,
+            joined_at: Some(Timestamp(0)),
+            adopted,
+            joins: 1,
+            removals: 0,
+            groups: Vec::new(),
+            messages: 0,
+            last_message_at: None,
+            wrote_to_us_at: None,
+            tags: Vec::new(),
+            is_own: false,
+        }
+    }
+
+    fn run(hook: Hook, round: u32) -> RunInput {
+        RunInput {
+            id: DecisionId(1),
+            entry: EntryId(1),
+            hook,
+            session: SessionName::new("main"),
+            now: Timestamp(0),
+            round,
+            state: RunState::Pending,
+            member: None,
+            group: GroupFacts {
+                id: GroupId::parse("120363000000000001@g.us").unwrap(),
+                subject: String::new(),
+                description: String::new(),
+                size: 2,
+                capacity: 1024,
+                announce_only: None,
+                archived: false,
+                created_by_us: false,
+                owner: None,
+                tags: Vec::new(),
+                sessions: Vec::new(),
+                params: serde_json::Map::new(),
+            },
+        }
+    }
+
+    fn listed(value: bool) -> Lookup<bool> {
+        Lookup::Known { value, as_of: Timestamp(0), source: "allowlist".into(), stale: false }
+    }
+
+    #[test]
+    fn each_rail_stands() {
+        let own = MemberFacts { is_own: true, ..member(Role::Member, false) };
+        let cases = [
+            ("a member", run(Hook::OnSweep, 0), member(Role::Member, true), listed(false), true),
+            ("one of ours", run(Hook::OnJoin, 0), own, listed(false), false),
+            ("an admin", run(Hook::OnJoin, 0), member(Role::Admin, false), listed(false), false),
+            ("the creator", run(Hook::OnJoin, 0), member(Role::Creator, false), listed(false), false),
+            ("a friend", run(Hook::OnJoin, 0), member(Role::Member, false), listed(true), false),
+            (
+                "role unknown, the joiner",
+                run(Hook::OnJoin, 0),
+                member(Role::Unknown, false),
+                listed(false),
+                true,
+            ),
+            ("the same join later", run(Hook::OnSweep, 1), member(Role::Unknown, false), listed(false), true),
+            (
+                "role unknown, in a sweep",
+                run(Hook::OnSweep, 0),
+                member(Role::Unknown, false),
+                listed(false),
+                false,
+            ),
+            (
+                "role unknown, established",
+                run(Hook::OnSweep, 1),
+                member(Role::Unknown, true),
+                listed(false),
+                false,
+            ),
+        ];
+        for (what, input, member, allowlisted, clear) in cases {
+            assert_eq!(judge(&input, &member, &allowlisted) == Rail::Clear, clear, "{what}");
+        }
+        let unknown = Lookup::Unknown { why: "never loaded".into() };
+        let unclear = judge(&run(Hook::OnJoin, 0), &member(Role::Member, false), &unknown);
+        assert!(matches!(unclear, Rail::Unclear(_)), "unreachable is not unlisted");
+    }
+}
