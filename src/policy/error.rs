@@ -76,7 +76,11 @@ impl PolicyError {
         message: impl Into<String>,
     ) -> Self {
         let number = |n: Option<usize>| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
-        let (line, column) = (number(position.line()), number(position.position()));
+        let (mut line, mut column) = (number(position.line()), number(position.position()));
+        if line == 0 && kind == ErrorKind::Syntax {
+            // What is never closed is noticed only when the file ends.
+            (line, column) = (u32::try_from(source.lines().count()).unwrap_or(0).max(1), 1);
+        }
         let snippet = shown(source, line, column);
         Self { message: message.into(), file: file.into(), line, column, snippet, kind }
     }

@@ -562,6 +562,13 @@ fn a_listed_member_is_out_whatever_else_is_unknown() {
     assert_eq!(verdict.final_action().unwrap().reason, "on scrapers");
 }
 
+#[test]
+fn a_text_that_is_never_closed_is_refused_with_a_line() {
+    let folder = Folder::with(&[("p.rhai", "fn on_join(member, group) {\n    `${ }\n")]);
+    let error = load(&folder.spec(&["p"])).unwrap_err();
+    assert!(error.problems.iter().all(|problem| problem.line > 0), "{error}");
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config { cases: 96, failure_persistence: None, ..Default::default() })]
 
