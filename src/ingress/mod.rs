@@ -41,6 +41,10 @@ mod tests;
 
 pub use auth::{Denied, SessionAuth};
 
+/// How much of a body that is too large is let pass by, and for how long.
+const DRAINED: usize = 64 << 20;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -117,6 +121,7 @@ impl Ingress {
         let session =
             self.sessions.get(name.as_ref()).ok_or_else(|| self.failure(peer, &head, no_session()))?;
         if body.size_hint().lower() > self.max_body as u64 {
+            drain(body).await;
             return Err(Refusal::TooLarge);
         }
         let claim = session
@@ -148,6 +153,22 @@ impl Ingress {
     }
 }
 
+/// Lets the rest of a body that is too large pass by, within bounds: a sender that is still writing when the connection is
+/// closed sees a broken pipe instead of the 413.
+async fn drain(mut body: Body) {
+    let passing = async {
+        let mut passed = 0;
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            passed += frame.data_ref().map_or(0, Bytes::len);
+            if passed > DRAINED {
+                break;
+            }
+        }
+    };
+    // Who is slower than this may see the broken pipe.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, passing).await;
+}
+
 /// Reads the body, at most `max` bytes; the usual body of one frame is not copied.
 async fn read(mut body: Body, max: usize) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
@@ -155,6 +176,7 @@ async fn read(mut body: Body, max: usize) -> Result<Bytes, Refusal> {
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
         if first.len().max(gathered.len()) + data.len() > max {
+            drain(body).await;
             return Err(Refusal::TooLarge);
         }
         if first.is_empty() && gathered.is_empty() {
