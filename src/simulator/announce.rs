@@ -5,7 +5,8 @@
 
 use super::{
     event_body::{Dialect, Envelope, Quirks, Scene},
-    world::{Addressing, Change, Group, Session, Status, Via, World},
+    session::Backlog,
+    world::{Addressing, Change, Group, Session, Via, World},
 };
 use crate::{
     clock::Timestamp,
@@ -53,27 +54,66 @@ pub(super) struct Style {
     pub(super) quirks: Quirks,
 }
 
-/// The events that tell a change, in order.
+impl Event {
+    /// Whether its session has a webhook for it there.
+    pub(super) fn is_sent(&self, world: &World, url: &str) -> bool {
+        let session = world.sessions().iter().find(|session| session.name == self.session);
+        session.is_some_and(|session| session.sends(self.body["event"].as_str().unwrap_or_default(), url))
+    }
+}
+
+/// The events that tell a change, in order. A session that is away keeps it, or never hears of it.
 pub(super) fn events(
-    world: &World,
+    world: &mut World,
     change: &Change,
     style: Style,
     ids: &mut EventIds,
     now: Timestamp,
 ) -> Vec<Event> {
-    let connected = world.sessions().iter().filter(|session| session.status == Status::Working);
     let mut told = Vec::new();
-    for session in connected {
-        let mut teller = Teller { world, session, style, ids, now, told: Vec::new() };
-        teller.tell(change);
-        told.extend(teller.told.into_iter().map(|body| Event { session: session.name.clone(), body }));
+    for index in 0..world.sessions().len() {
+        let own_state = matches!(change, Change::Status { session, .. } if *session == index);
+        let Some(session) = world.session_mut(index) else { continue };
+        if session.hears() || own_state {
+            told.extend(tell(world, index, change, style, ids, now));
+        } else if session.backlog == Backlog::AtOnce && !matches!(change, Change::Status { .. }) {
+            session.held.push(change.clone());
+        }
     }
     told
+}
+
+/// What was kept for sessions that hear again.
+pub(super) fn backlog(world: &mut World, style: Style, ids: &mut EventIds, now: Timestamp) -> Vec<Event> {
+    let mut told = Vec::new();
+    for index in 0..world.sessions().len() {
+        let returned = world.session_mut(index).filter(|session| session.hears());
+        let held = returned.map(|session| std::mem::take(&mut session.held)).unwrap_or_default();
+        for change in held {
+            told.extend(tell(world, index, &change, style, ids, now));
+        }
+    }
+    told
+}
+
+fn tell(
+    world: &World,
+    index: usize,
+    change: &Change,
+    style: Style,
+    ids: &mut EventIds,
+    now: Timestamp,
+) -> Vec<Event> {
+    let Some(session) = world.sessions().get(index) else { return Vec::new() };
+    let mut teller = Teller { world, session, index, style, ids, now, told: Vec::new() };
+    teller.tell(change);
+    teller.told.into_iter().map(|body| Event { session: session.name.clone(), body }).collect()
 }
 
 struct Teller<'a> {
     world: &'a World,
     session: &'a Session,
+    index: usize,
     style: Style,
     ids: &'a mut EventIds,
     now: Timestamp,
@@ -90,7 +130,11 @@ impl Teller<'_> {
             me: self.world.both_ids(self.session.me),
             quirks: self.style.quirks,
         };
-        self.told.extend(make(self.style.dialect, &around));
+        let mut body = make(self.style.dialect, &around);
+        if let Some(body) = &mut body {
+            body["me"] = self.session.account(self.world);
+        }
+        self.told.extend(body);
     }
 
     fn seen(&self, who: &[Lid]) -> Vec<Person> {
@@ -126,6 +170,11 @@ impl Teller<'_> {
                 }
             }
             Change::Written { group, to, from, text } => self.tell_message(group.as_ref(), *to, *from, text),
+            Change::Status { session, status } if *session == self.index => {
+                let payload = self.session.status_payload(*status);
+                self.say(|dialect, around| Some(dialect.status_body(around, payload)));
+            }
+            Change::Status { .. } => {}
         }
     }
 

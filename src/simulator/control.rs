@@ -3,6 +3,7 @@
 use super::{
     faults::Fault,
     handle::Simulator,
+    session::{Backlog, Capping, RateLimits, Timelock},
     webhook::WebhookTarget,
     world::{Addressing, Role, Status, Via},
 };
@@ -185,18 +186,38 @@ async fn write(State(sim): State<Simulator>, Json(body): Json<Somebody>) -> Answ
     Ok(Json(json!({"written": written})))
 }
 
+/// What is absent stays as it is.
 #[derive(Deserialize)]
-struct NewStatus {
-    status: Status,
+struct NewSession {
+    status: Option<Status>,
+    mute: Option<bool>,
+    backlog: Option<Backlog>,
+    free_plan: Option<bool>,
+    timelock: Option<Timelock>,
+    capping: Option<Capping>,
+    rate_limits: Option<RateLimits>,
 }
 
-async fn set_session(State(sim): State<Simulator>, Json(new): Json<NewStatus>) -> Answer {
+async fn set_session(State(sim): State<Simulator>, Json(new): Json<NewSession>) -> Answer {
     sim.with(|world| {
-        if let Some(session) = world.session_mut(0) {
-            session.status = new.status;
-        }
+        let Some(session) = world.session_mut(0) else { return };
+        session.backlog = new.backlog.unwrap_or(session.backlog);
+        session.free_plan = new.free_plan.unwrap_or(session.free_plan);
+        session.timelock = new.timelock.or(session.timelock.take());
+        session.capping = new.capping.or(session.capping.take());
+        session.rate_limits = new.rate_limits.unwrap_or_else(|| session.rate_limits.clone());
     });
-    Ok(Json(json!({"status": new.status})))
+    if let Some(mute) = new.mute {
+        sim.set_mute(mute);
+    }
+    if let Some(status) = new.status {
+        sim.set_status(status);
+    }
+    let shown = sim.with(|world| {
+        let session = world.sessions().first()?;
+        Some(json!({"status": session.status, "mute": session.mute, "backlog": session.backlog}))
+    });
+    Ok(Json(json!(shown)))
 }
 
 async fn set_webhook(State(sim): State<Simulator>, Json(target): Json<WebhookTarget>) -> Answer {

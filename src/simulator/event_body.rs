@@ -272,6 +272,16 @@ impl Dialect {
         Some(around.wire("group.v2.update", json!({"group": inner}), data))
     }
 
+    /// The session came into another state; `payload` as the engine writes it. The docs dialect tells name and state only.
+    pub(super) fn status_body(self, around: &Envelope<'_>, mut payload: Value) -> Value {
+        if self.of_event(around.id) == Self::Docs
+            && let Some(map) = payload.as_object_mut()
+        {
+            map.retain(|key, _| key == "name" || key == "status");
+        }
+        around.wrap("session.status", payload)
+    }
+
     /// Somebody wrote, to us or into a group. The same in both dialects.
     pub fn message_body(
         self,

@@ -8,7 +8,7 @@ use super::{
     meter::Meter,
     server,
     webhook::{Delivery, Emitter, WebhookTarget},
-    world::{Addressing, Change, Role, Session, Status, Via, World},
+    world::{Addressing, Change, Role, Session, Via, World},
 };
 use crate::{
     clock::Clock,
@@ -138,14 +138,12 @@ impl Simulator {
         let mut world = World::new(options.seed, options.meter.clone());
         let me = world.named(options.session.me, "Guard");
         world.befriend(me);
-        world.add_session(Session {
-            name: options.session.name.clone(),
-            instance_id: options.session.instance_id.clone(),
-            token: options.session.token.clone(),
-            me,
-            status: Status::Working,
-            webhooks: serde_json::json!([]),
-        });
+        let own = &options.session;
+        let mut session = Session::working(&own.name, &own.instance_id, &own.token, me);
+        if let Some(target) = &options.webhook {
+            session.register(target);
+        }
+        world.add_session(session);
         let emitter = Emitter::new(options.webhook.clone(), options.delivery.clone(), options.seed);
         let inner = Inner {
             clock,
@@ -184,8 +182,13 @@ impl Simulator {
         })
     }
 
-    /// Sends events there from now on; `None`: nowhere.
+    /// Sends events there from now on, registered with the first session; `None`: nowhere.
     pub fn set_webhook(&self, target: Option<WebhookTarget>) {
+        self.with(|world| {
+            if let (Some(session), Some(target)) = (world.session_mut(0), &target) {
+                session.register(target);
+            }
+        });
         self.inner.emitter.set_target(target);
     }
 
@@ -265,18 +268,20 @@ impl Simulator {
         written
     }
 
-    /// Tells the sessions of a change; what [`Simulator::with`] did not. Needs a tokio runtime.
+    /// Tells the sessions of a change; what [`Simulator::with`] did not. A session that returned hears first of this and
+    /// then of what was kept for it. Needs a tokio runtime.
     pub fn announce(&self, changes: impl IntoIterator<Item = Change>) {
         let now = self.inner.clock.now();
         let style = *locked(&self.inner.style);
+        let target = self.inner.emitter.target();
+        let mut world = locked(&self.inner.world);
+        let mut ids = locked(&self.inner.ids);
         let mut told = Vec::new();
-        {
-            let world = locked(&self.inner.world);
-            let mut ids = locked(&self.inner.ids);
-            for change in changes {
-                told.extend(announce::events(&world, &change, style, &mut ids, now));
-            }
+        for change in changes {
+            told.extend(announce::events(&mut world, &change, style, &mut ids, now));
         }
+        told.extend(announce::backlog(&mut world, style, &mut ids, now));
+        told.retain(|event| target.as_ref().is_some_and(|target| event.is_sent(&world, &target.url)));
         self.inner.emitter.send(told);
     }
 

@@ -17,7 +17,7 @@
 //! | `POST /sim/groups/{id}/leave` | `{"phone":"4477…","by":"4477…"}` | goes, or is put out |
 //! | `POST /sim/groups/{id}/role` | `{"phone":"4477…","admin":true}` | promoted or demoted |
 //! | `POST /sim/messages` | `{"phone":"4477…","group":"1203…@g.us","text":"hello"}` | somebody writes (no group: to us) |
-//! | `POST /sim/session` | `{"status":"STOPPED"}` | the first session drops or is back |
+//! | `POST /sim/session` | any of `{"status":"STOPPED","mute":true,"backlog":"at_once","free_plan":true,"timelock":{…},"capping":{…},"rate_limits":{"told":{…}}}` | the first session drops, is back, falls silent, is restricted |
 //! | `POST /sim/webhook` | `{"url":"http://…/webhooks/{session}","secret":"…","hmac":{"key":"…"}}` | where events go |
 //! | `GET`, `POST`, `DELETE /sim/faults` | a [`faults::Fault`] | lists, adds one, clears all |
 //! | `GET /sim/calls` | | every call that reached the gateway |
@@ -25,6 +25,7 @@
 
 pub mod announce;
 pub mod calls;
+pub mod change;
 mod control;
 pub mod event_body;
 pub mod faults;
@@ -33,6 +34,8 @@ mod handle;
 pub mod meter;
 pub mod scenario;
 mod server;
+pub mod session;
+mod switches;
 #[cfg(test)]
 mod tests;
 pub mod webhook;

@@ -22,6 +22,8 @@ use std::{
     time::Duration,
 };
 
+mod session_tests;
+
 const SOON: Duration = Duration::from_secs(5);
 
 #[derive(Default)]

@@ -174,6 +174,10 @@ impl Emitter {
         *locked(&self.shared.target) = target;
     }
 
+    pub(super) fn target(&self) -> Option<WebhookTarget> {
+        locked(&self.shared.target).clone()
+    }
+
     pub(super) fn set_delivery(&self, delivery: Delivery) -> Delivery {
         std::mem::replace(&mut *locked(&self.shared.delivery), delivery)
     }

@@ -4,20 +4,22 @@
 //! for the announcer. Pure: no I/O, no clock, no JSON of the gateway. Everybody has a phone and a LID here;
 //! how much of that is shown to a session is decided by [`World::shown`].
 
-pub use super::group::{Addressing, Group, Role, Via};
 use super::{
     calls::{CallLog, CallRecord},
     meter::Meter,
+};
+pub use super::{
+    change::Change,
+    group::{Addressing, Group, Role, Via},
+    session::{Session, Status},
 };
 use crate::{
     action::Class,
     clock::Timestamp,
     ids::{GroupId, Jid, Lid, Person, Phone},
 };
-use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fmt,
     time::Duration,
 };
 
@@ -39,43 +41,6 @@ pub struct Profile {
     pub refuses_adds: bool,
 }
 
-/// Whether a session is usable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Status {
-    /// Connected.
-    Working,
-    /// Every call answers 422, no event is sent.
-    Stopped,
-}
-
-/// A connected WhatsApp number of the operator.
-#[derive(Clone)]
-pub struct Session {
-    /// The gateway's name of it, in every event.
-    pub name: String,
-    /// The vendor's 12 characters.
-    pub instance_id: String,
-    /// The secret of the calls.
-    pub token: String,
-    /// Whose account it is.
-    pub me: Lid,
-    /// Connected or not.
-    pub status: Status,
-    /// What was set by `POST /v2/session/webhook`, as it came. Not used for emission: see `WebhookTarget`.
-    pub webhooks: serde_json::Value,
-}
-
-/// Without the token.
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
-            .field("name", &self.name)
-            .field("status", &self.status)
-            .finish_non_exhaustive()
-    }
-}
-
 /// A message that arrived in a chat.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sent {
@@ -89,58 +54,6 @@ pub struct Sent {
     pub at: Timestamp,
     /// To somebody who had not written to us within 28 days.
     pub cold: bool,
-}
-
-/// Something that happened, for the announcer.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// People came in.
-    Joined {
-        /// Where.
-        group: GroupId,
-        /// Who, in order.
-        who: Vec<Lid>,
-        /// How.
-        via: Via,
-    },
-    /// People are out.
-    Left {
-        /// Where.
-        group: GroupId,
-        /// Who.
-        who: Vec<Lid>,
-        /// Who put them out; `None`: they went.
-        by: Option<Lid>,
-    },
-    /// Roles changed.
-    Role {
-        /// Where.
-        group: GroupId,
-        /// Who.
-        who: Vec<Lid>,
-        /// Promoted, else demoted.
-        up: bool,
-        /// Who did it.
-        by: Lid,
-    },
-    /// The group itself changed.
-    Updated {
-        /// Which.
-        group: GroupId,
-        /// The changed keys as upstream names them, with their new values.
-        what: serde_json::Map<String, serde_json::Value>,
-    },
-    /// Somebody wrote.
-    Written {
-        /// The group, or `None` for a private message to the session.
-        group: Option<GroupId>,
-        /// To which session, for private messages.
-        to: Option<Lid>,
-        /// Who.
-        from: Lid,
-        /// What.
-        text: String,
-    },
 }
 
 /// Everything there is.

@@ -73,15 +73,6 @@ pub(super) fn rate_limited(retry_after: Option<u64>) -> Answer {
     Answer { retry_after, ..refused(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded") }
 }
 
-/// 422: the session is not connected.
-pub(super) fn not_working(session: &str, status: &str) -> Answer {
-    let body = json!({
-        "error": "Session status is not as expected. Try again later or restart the session",
-        "session": session, "status": status, "expected": ["WORKING"],
-    });
-    Answer::refusal(StatusCode::UNPROCESSABLE_ENTITY, Body::Json(body))
-}
-
 /// How a fault bends an operation from inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Twist {
@@ -166,37 +157,6 @@ impl Stage<'_> {
             }
             _ => self.about_session(route),
         }
-    }
-
-    fn about_session(&mut self, route: &Route) -> Answer {
-        let me = self.world.both_ids(self.me);
-        let (id, lid) = (me.phone.map(Phone::jid), me.lid.map(Lid::jid));
-        let name = self.world.profile(self.me).map(|profile| profile.name.clone());
-        let body = self.ask.body().clone();
-        let Some(session) = self.world.session_mut(self.session) else {
-            return refused(StatusCode::UNAUTHORIZED, "the session is gone");
-        };
-        let me = json!({"id": id, "lid": lid, "pushName": name});
-        Answer::told(match route {
-            Route::SessionMe => me,
-            Route::ReadWebhook => json!({"webhooks": session.webhooks, "systemConfig": {"webhooks": []}}),
-            Route::WriteWebhook => {
-                session.webhooks = body.get("webhooks").cloned().unwrap_or_else(|| json!([]));
-                return Answer::done(
-                    Body::Json(json!({"success": true, "webhooks": session.webhooks})),
-                    None,
-                );
-            }
-            Route::RateLimit => json!({
-                "policy_slug": "strict", "has_active_plan": true, "free_policies": ["strict", "standard_policy"],
-                "policies": [{"slug": "strict", "available": true, "send_message_per_minute": 20,
-                    "group_req_per_minute": 20, "check_req_per_minute": 20}],
-            }),
-            _ => json!({
-                "name": session.name, "status": session.status, "engine": "GOWS",
-                "config": {"webhooks": session.webhooks, "proxy": null}, "me": me,
-            }),
-        })
     }
 
     pub(super) fn silent(&self) -> bool {

@@ -7,6 +7,7 @@ mod ask;
 mod line;
 mod members;
 mod route;
+mod session;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -139,10 +140,10 @@ impl<'a> Call<'a> {
         }
     }
 
-    fn strike(&self, session: usize, fault: Kind) -> Play {
+    fn strike(&self, index: usize, fault: Kind) -> Play {
         let act_if = |effect: bool| {
             if effect {
-                drop(self.act(session, None));
+                drop(self.act(index, None));
             }
         };
         match fault {
@@ -154,7 +155,7 @@ impl<'a> Call<'a> {
                 act_if(effect);
                 Play::Cut
             }
-            Kind::Slow { millis } => Play::Late(self.act(session, None), Duration::from_millis(millis)),
+            Kind::Slow { millis } => Play::Late(self.act(index, None), Duration::from_millis(millis)),
             Kind::Status { status, body, effect } => {
                 act_if(effect);
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -164,16 +165,16 @@ impl<'a> Call<'a> {
                 };
                 Play::Answer(Answer::refusal(status, body))
             }
-            Kind::Empty => Play::Answer(Answer { body: Body::Empty, ..self.act(session, None) }),
-            Kind::Silent => Play::Answer(self.act(session, Some(Twist::Silent))),
-            Kind::PerPerson { code } => Play::Answer(self.act(session, Some(Twist::PerPerson(code)))),
+            Kind::Empty => Play::Answer(Answer { body: Body::Empty, ..self.act(index, None) }),
+            Kind::Silent => Play::Answer(self.act(index, Some(Twist::Silent))),
+            Kind::PerPerson { code } => Play::Answer(self.act(index, Some(Twist::PerPerson(code)))),
             Kind::Upstream { message } => {
                 Play::Answer(act::upstream(&message, &self.ask, self.simulator.inner.clock.now()))
             }
             Kind::RateLimited { retry_after } => Play::Answer(act::rate_limited(retry_after)),
             Kind::NotWorking => {
-                let name = self.simulator.with(|world| world.sessions().get(session).map(|s| s.name.clone()));
-                Play::Answer(act::not_working(&name.unwrap_or_default(), "STOPPED"))
+                let name = self.simulator.with(|world| world.sessions().get(index).map(|s| s.name.clone()));
+                Play::Answer(session::not_working(&name.unwrap_or_default(), Status::Stopped))
             }
         }
     }
@@ -232,7 +233,7 @@ impl<'a> Call<'a> {
             return act::refused(StatusCode::UNAUTHORIZED, "the session is gone");
         };
         if there.status != Status::Working && route.needs_connection() {
-            return act::not_working(&there.name, "STOPPED");
+            return session::not_working(&there.name, there.status);
         }
         let options = &self.simulator.inner.options;
         let me = there.me;

@@ -1,7 +1,7 @@
 //! Which of the gateway's operations a method and path mean, and the class that ceilings count it under.
 
 use super::ask::Ask;
-use crate::{action::Class, ids::GroupId};
+use crate::{action::Class, ids::GroupId, simulator::session::Status};
 use axum::http::Method;
 
 /// What a member call does.
@@ -49,6 +49,7 @@ pub(super) enum Route {
     ReadWebhook,
     WriteWebhook,
     RateLimit,
+    Lifecycle(Status),
 }
 
 impl Route {
@@ -71,6 +72,9 @@ impl Route {
             ("GET", ["session", "webhook"]) => Some(Self::ReadWebhook),
             ("POST", ["session", "webhook"]) => Some(Self::WriteWebhook),
             ("GET", ["session", "rate-limit"]) => Some(Self::RateLimit),
+            ("POST" | "GET", ["session", "start" | "restart"]) => Some(Self::Lifecycle(Status::Working)),
+            ("POST" | "GET", ["session", "stop"]) => Some(Self::Lifecycle(Status::Stopped)),
+            ("POST" | "GET", ["session", "logout"]) => Some(Self::Lifecycle(Status::ScanQrCode)),
             _ => None,
         }
     }
@@ -139,6 +143,8 @@ impl Route {
             Self::ReadWebhook => "read_webhook",
             Self::WriteWebhook => "write_webhook",
             Self::RateLimit => "rate_limit",
+            Self::Lifecycle(Status::Working) => "start_session",
+            Self::Lifecycle(_) => "stop_session",
         }
     }
 
@@ -175,7 +181,8 @@ impl Route {
             | Self::SessionMe
             | Self::ReadWebhook
             | Self::WriteWebhook
-            | Self::RateLimit => return None,
+            | Self::RateLimit
+            | Self::Lifecycle(_) => return None,
         })
     }
 
@@ -200,6 +207,10 @@ impl Route {
 
     /// Whether a session that is not connected answers 422 to it.
     pub(super) fn needs_connection(&self) -> bool {
-        !matches!(self, Self::SessionInfo | Self::ReadWebhook | Self::WriteWebhook | Self::RateLimit)
+        let without = matches!(
+            self,
+            Self::SessionInfo | Self::ReadWebhook | Self::WriteWebhook | Self::RateLimit | Self::Lifecycle(_)
+        );
+        !without
     }
 }

@@ -13,6 +13,8 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
+mod session_tests;
+
 const GROUP: &str = "120363000000000001@g.us";
 const AUTH: &str = "instance_id=51A0B1C2D3E4&access_token=simulated-token";
 const SOON: Duration = Duration::from_secs(5);
