@@ -16,6 +16,7 @@
 //! | [`ids`] [`clock`] [`event`] [`action`] [`facts`] [`takeup`] [`excerpt`] | the vocabulary: no I/O, depends on nothing of ours |
 //! | [`directory`] [`policy`] [`limits`] [`retry`] [`welcome`] [`lists`] | the pure brains: inputs and `now` in, values out |
 //! | [`numbering`] [`kept`] | countries of numbers; owners' files with their last good copies |
+//! | [`transport`] [`aside`] | what carries requests out: the network, or a test's own world; work that blocks a thread |
 //! | [`wawp`] | the vendor: wire, translation, client; vendor JSON ends here |
 //! | [`ingress`] | the way in: authenticate, bound, store |
 //! | [`store`] | what is durable: journal, directory, decisions, outbox, ledger |
@@ -30,6 +31,7 @@
 pub mod action;
 pub mod api;
 pub mod app;
+pub mod aside;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -54,5 +56,6 @@ pub mod store;
 pub mod subscriptions;
 pub mod takeup;
 pub mod telemetry;
+pub mod transport;
 pub mod wawp;
 pub mod welcome;

@@ -1,7 +1,7 @@
 //! Who stands between the pipeline and the couriers, so that neither knows the other: phones asked for, rosters wanted,
 //! second looks.
 
-use super::RosterDesks;
+use super::assembly::RosterDesks;
 use crate::{
     delivery::{PhoneRequest, Witness},
     facts::{Lookup, Standing},

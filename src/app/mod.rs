@@ -4,54 +4,35 @@
 //! own. Start order: store (and its lock) → files in force → sessions → workers → HTTP → READY. A stop goes the other
 //! way round: HTTP stops taking, calls and commits in flight are finished, the rest is durable.
 
+mod assembly;
+mod books;
 mod go_between;
 mod owners;
 mod watch;
 
+pub use assembly::{Daemon, Ground, Tempo};
+
 use crate::{
-    api::{self, Api},
-    clock::{Clock, SteadyClock, SystemClock, Timestamp},
+    clock::{Clock, SystemClock},
     config::{self, Config},
-    delivery::{self, Courier, PhoneRequest},
-    ids::{GroupId, Person, SessionName},
-    ingress::{self, Ingress},
     lifecycle::Lifecycle,
-    limits::{Ceilings, Ledger},
-    lists::ListBook,
-    pipeline::{self, Pipeline},
-    policy::{LoadSpec, PolicyBook},
     store::{Store, sqlite},
-    subscriptions::{self, SubscriptionBook},
-    takeup::Takeup,
+    subscriptions,
     telemetry::{Metrics, Redactor},
     wawp,
 };
 use anyhow::Context as _;
 use axum::serve::ListenerExt as _;
-use go_between::{GoBetween, SecondLook};
-use owners::{Desk, Watched};
 use std::{
-    collections::BTreeMap,
-    future::IntoFuture as _,
-    net::SocketAddr,
-    path::Path,
-    process::ExitCode,
-    sync::{Arc, Mutex},
-    time::Duration,
+    future::IntoFuture as _, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Notify, mpsc, watch as channel},
-};
+use tokio::net::TcpListener;
 
 /// How long a stop may take beyond the call in flight. `systemd/perimeterd.service` waits longer than both together.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 /// How long requests under way may take to end once a stop has begun.
 const HTTP_STOP_LIMIT: Duration = Duration::from_secs(3);
-
-/// Requests for a phone that wait for a courier; more are answered "not now".
-const PHONE_REQUESTS: usize = 1024;
 
 /// A daemon that runs.
 pub struct App {
@@ -62,15 +43,8 @@ pub struct App {
     /// Counters.
     pub metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
-    books: Arc<Books>,
+    daemon: Daemon,
     configured: watch::Configured,
-}
-
-/// The owner's files in force.
-pub(crate) struct Books {
-    pub(crate) policies: Arc<PolicyBook>,
-    pub(crate) lists: Arc<ListBook>,
-    pub(crate) subscriptions: Arc<SubscriptionBook>,
 }
 
 /// Runs the daemon until a signal stops it.
@@ -98,39 +72,35 @@ impl App {
         hide_secrets(&config, redactor);
         // Fails only if somebody installed one before us (a second daemon in one process): theirs serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = Arc::new(config);
-        let metrics = Arc::new(Metrics::new());
         let wall: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let store: Arc<dyn Store> = Arc::new(sqlite::open(&config.store.path, wall.clone())?);
-        let newest = store.newest_ledger_time().await?;
-        let steady: Arc<dyn Clock> = Arc::new(SteadyClock::new(wall.clone(), newest));
-        store.recover(wall.now(), steady.now()).await?;
-
+        let ground = Ground {
+            store: Arc::new(sqlite::open(&config.store.path, wall.clone())?),
+            wall,
+            gateway: Arc::new(wawp::client::http_client()),
+            web: Arc::new(subscriptions::client()?),
+            tempo: Tempo::default(),
+        };
         let lifecycle = Lifecycle::new(config.wawp.timeout + STOP_MARGIN);
-        let http = wawp::client::http_client();
-        let books = Arc::new(open_books(&config, &metrics, &wall, &store).await?);
-        let parts = Common { config, metrics, wall, steady, store, books };
-        let journal_bell = Arc::new(Notify::new());
-        let ledgers = parts.start_workers(&lifecycle, http, &journal_bell).await?;
-        let router = parts.router(&journal_bell, ledgers)?;
+        let daemon = Daemon::assemble(config, ground, &lifecycle).await?;
+        let config = daemon.config.clone();
 
         let listener = match listener {
             Some(listener) => listener,
-            None => bind(parts.config.server.listen).await?,
+            None => bind(config.server.listen).await?,
         };
         let address = listener.local_addr()?;
-        parts
+        daemon
             .store
             .probe()
             .await
             .context("webhooks cannot be stored; free some disk space, then start again")?;
-        announce(&parts.config.server.data_dir, address)?;
-        serve(&lifecycle, listener, router);
+        announce(&config.server.data_dir, address)?;
+        serve(&lifecycle, listener, daemon.router.clone());
         lifecycle.ready();
-        tracing::info!(%address, sessions = parts.config.sessions.len(), "ready: webhooks can be stored");
-        let configured = watch::Configured::now(&parts.config);
-        let Common { metrics, store, books, .. } = parts;
-        Ok(Self { address, store, metrics, lifecycle, books, configured })
+        tracing::info!(%address, sessions = config.sessions.len(), "ready: webhooks can be stored");
+        let configured = watch::Configured::now(&config);
+        let (store, metrics) = (daemon.store.clone(), daemon.metrics.clone());
+        Ok(Self { address, store, metrics, lifecycle, daemon, configured })
     }
 
     /// Runs until a signal, or until a task dies.
@@ -138,11 +108,10 @@ impl App {
     /// # Errors
     /// If the signal handlers cannot be installed.
     pub async fn until_stopped(self) -> anyhow::Result<ExitCode> {
-        let (books, metrics, store) = (self.books.clone(), self.metrics.clone(), self.store.clone());
-        let configured = self.configured;
+        let (daemon, configured) = (self.daemon, self.configured);
         let reload = async || {
-            watch::look(&books, &metrics, &*store).await;
-            configured.look(&metrics, &*store).await;
+            daemon.look_at_files().await;
+            configured.look(&daemon).await;
         };
         Ok(self.lifecycle.run(reload, || true).await?)
     }
@@ -154,205 +123,6 @@ impl App {
     pub async fn stop(self) -> anyhow::Result<ExitCode> {
         self.lifecycle.soft().cancel();
         self.until_stopped().await
-    }
-}
-
-/// What most parts need.
-struct Common {
-    config: Arc<Config>,
-    metrics: Arc<Metrics>,
-    wall: Arc<dyn Clock>,
-    steady: Arc<dyn Clock>,
-    store: Arc<dyn Store>,
-    books: Arc<Books>,
-}
-
-impl Common {
-    /// The pipeline, a courier for each session, the watch over the files.
-    async fn start_workers(
-        &self,
-        lifecycle: &Lifecycle,
-        http: reqwest::Client,
-        journal_bell: &Arc<Notify>,
-    ) -> anyhow::Result<Vec<Watched>> {
-        let (outbox_bell, outbox_changes) = channel::channel(());
-        let (rosters, roster_requests) = mpsc::unbounded_channel();
-        let mut phones = BTreeMap::new();
-        let mut ends = Vec::new();
-        for session in &self.config.sessions {
-            let (send, receive) = mpsc::channel(PHONE_REQUESTS);
-            phones.insert(session.name.clone(), send);
-            ends.push((session, receive));
-        }
-        let pipeline = Arc::new(Pipeline::new(pipeline::Parts {
-            config: self.config.clone(),
-            store: self.store.clone(),
-            wall: self.wall.clone(),
-            steady: self.steady.clone(),
-            policies: self.books.policies.clone(),
-            lists: self.books.lists.clone(),
-            subscriptions: self.books.subscriptions.clone(),
-            identities: Arc::new(GoBetween::new(phones)),
-            metrics: self.metrics.clone(),
-            bell: journal_bell.clone(),
-            outbox_bell,
-            rosters,
-        }));
-        let mut watched = Vec::new();
-        let mut roster_desks = BTreeMap::new();
-        for (session, phones) in ends {
-            let (send, receive) = mpsc::unbounded_channel();
-            roster_desks.insert(session.name.clone(), send);
-            let channels = Channels { rosters: receive, phones, outbox_bell: outbox_changes.clone() };
-            let courier =
-                self.courier(session, &http, &pipeline, journal_bell, channels, &mut watched).await?;
-            lifecycle.spawn("courier", courier.run(lifecycle.soft()));
-        }
-        lifecycle.spawn("pipeline", pipeline.clone().run(lifecycle.soft()));
-        lifecycle.spawn("rosters", go_between::share_out(roster_requests, roster_desks, lifecycle.soft()));
-        lifecycle.spawn(
-            "watch",
-            watch::run(
-                self.books.clone(),
-                self.metrics.clone(),
-                self.store.clone(),
-                pipeline,
-                lifecycle.soft(),
-            ),
-        );
-        Ok(watched)
-    }
-
-    async fn courier(
-        &self,
-        session: &config::Session,
-        http: &reqwest::Client,
-        pipeline: &Arc<Pipeline>,
-        journal_bell: &Arc<Notify>,
-        channels: Channels,
-        watched: &mut Vec<Watched>,
-    ) -> anyhow::Result<Courier> {
-        let now = self.steady.now();
-        let own = self.store.session_started(&session.name, Person::default(), now).await?;
-        let ceilings = Ceilings::new(self.config.limits.clone(), self.config.pacing, own.first_started_at);
-        let entries = self.store.ledger(&session.name, now - ceilings.longest()).await?;
-        let ledger = Arc::new(Mutex::new(Ledger::restore(&entries)));
-        watched.push(Watched {
-            session: session.name.clone(),
-            ceilings: ceilings.clone(),
-            ledger: ledger.clone(),
-        });
-        let wawp = &self.config.wawp;
-        let token = session.access_token.expose().map_err(|why| anyhow::anyhow!("{why}"))?;
-        let client = wawp::client::Client::new(
-            http.clone(),
-            &wawp.base_url,
-            wawp.timeout,
-            &session.instance_id,
-            token,
-        );
-        Ok(Courier::new(delivery::Parts {
-            session: session.name.clone(),
-            client,
-            config: self.config.clone(),
-            store: self.store.clone(),
-            wall: self.wall.clone(),
-            steady: self.steady.clone(),
-            ceilings,
-            ledger,
-            witness: Arc::new(SecondLook(pipeline.clone())),
-            metrics: self.metrics.clone(),
-            outbox_bell: channels.outbox_bell,
-            journal_bell: journal_bell.clone(),
-            rosters: channels.rosters,
-            phones: channels.phones,
-        }))
-    }
-
-    fn router(&self, journal_bell: &Arc<Notify>, watched: Vec<Watched>) -> anyhow::Result<axum::Router> {
-        let ingress = Ingress::new(
-            &self.config,
-            self.store.clone(),
-            self.wall.clone(),
-            journal_bell.clone(),
-            self.metrics.clone(),
-        )
-        .map_err(|why| anyhow::anyhow!("{why}"))?;
-        let admin_token = match &self.config.server.admin_token {
-            Some(secret) => Some(secret.expose().map_err(|why| anyhow::anyhow!("{why}"))?.to_owned()),
-            None => None,
-        };
-        let api = Api {
-            store: self.store.clone(),
-            owners: Arc::new(Desk {
-                books: self.books.clone(),
-                store: self.store.clone(),
-                wall: self.wall.clone(),
-                steady: self.steady.clone(),
-                metrics: self.metrics.clone(),
-                watched,
-                journal_bell: journal_bell.clone(),
-            }),
-            clock: self.wall.clone(),
-            metrics: self.metrics.clone(),
-            bell: journal_bell.clone(),
-            admin_token,
-            metrics_public: self.config.server.metrics_public,
-            time_zone: self.config.server.time_zone.clone(),
-        };
-        Ok(ingress::router(Arc::new(ingress)).merge(api::router(Arc::new(api))))
-    }
-}
-
-/// One courier's ends of its channels.
-struct Channels {
-    rosters: mpsc::UnboundedReceiver<GroupId>,
-    phones: mpsc::Receiver<PhoneRequest>,
-    outbox_bell: channel::Receiver<()>,
-}
-
-/// Opens policies, lists and subscriptions; what is refused is told and the last good copy is in force.
-async fn open_books(
-    config: &Config,
-    metrics: &Metrics,
-    wall: &Arc<dyn Clock>,
-    store: &Arc<dyn Store>,
-) -> anyhow::Result<Books> {
-    let kept = config.server.data_dir.join("kept");
-    let (policies, mut takeups) = PolicyBook::open(LoadSpec::of(config), kept.join("policies"));
-    let (lists, told) = ListBook::open(config, kept.join("lists"), wall.now());
-    takeups.extend(told);
-    let (subscriptions, told) = SubscriptionBook::open(
-        config.subscriptions.as_ref(),
-        jiff::tz::TimeZone::get(&config.server.time_zone)?,
-        config.lists.max_shrink,
-        kept.join("subscriptions"),
-        subscriptions::client()?,
-        wall.clone(),
-    );
-    takeups.extend(told);
-    subscriptions.load_pushed(store.pushed().await?);
-    tell(&takeups, metrics, &**store, wall.now()).await;
-    let (policies, lists, subscriptions) = (Arc::new(policies), Arc::new(lists), Arc::new(subscriptions));
-    Ok(Books { policies, lists, subscriptions })
-}
-
-/// Log, counters and, for a refusal, an alert.
-pub(crate) async fn tell(takeups: &[Takeup], metrics: &Metrics, store: &dyn Store, now: Timestamp) {
-    for takeup in takeups {
-        metrics.takeup(takeup);
-        match takeup {
-            Takeup::Taken { what, detail } => tracing::info!(what, "taken up: {detail}"),
-            Takeup::Refused { what, why } => {
-                tracing::error!(what, "refused, the last good one stays in force: {why}");
-                metrics.alert("refused");
-                // Another mistake in the same file is another alert.
-                let text = format!("{what}: {why}");
-                if let Err(error) = store.alert(now, "refused", &text, &text).await {
-                    tracing::error!(%error, "the alert could not be kept");
-                }
-            }
-        }
     }
 }
 
@@ -412,6 +182,3 @@ fn serve(lifecycle: &Lifecycle, listener: TcpListener, router: axum::Router) {
         }
     });
 }
-
-/// A session's name and the sender of its roster requests.
-pub(crate) type RosterDesks = BTreeMap<SessionName, mpsc::UnboundedSender<GroupId>>;

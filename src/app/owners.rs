@@ -1,9 +1,10 @@
 //! What the API may see and change of the running parts.
 
-use super::{Books, tell};
+use super::books::{Books, tell};
 use crate::{
     action::Class,
     api::{CeilingUse, ListStatus, Owners, Status},
+    aside,
     clock::{Clock, format_duration},
     facts::{Lookup, Subscription},
     ids::{Phone, SessionName},
@@ -125,7 +126,7 @@ impl Desk {
 async fn on_a_blocking_thread(
     work: impl FnOnce() -> Result<String, String> + Send + 'static,
 ) -> Result<String, String> {
-    match tokio::task::spawn_blocking(work).await {
+    match aside::run(work).await {
         Ok(answer) => answer,
         Err(died) => Err(format!("the work died: {died}")),
     }

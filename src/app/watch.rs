@@ -1,8 +1,12 @@
 //! The watch: edited files are looked at twice a second, and a source that was down is asked whether it is back.
 
-use super::{Books, tell};
+use super::{
+    assembly::Daemon,
+    books::{Books, tell},
+};
 use crate::{
-    clock::{Clock, SystemClock},
+    aside,
+    clock::{Clock, Timestamp},
     config::{self, Config},
     pipeline::Pipeline,
     store::Store,
@@ -14,26 +18,32 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 /// An edit must be in force within two seconds; it is taken when two looks find the same.
-const LOOK_EVERY: Duration = Duration::from_millis(400);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(400);
 
 /// While the subscription source is down, one of those who wait for it is asked for this often (in looks).
 const PROBE_EVERY: u32 = 12;
 
+/// What the watch works with.
+pub(super) struct Parts {
+    pub(super) books: Arc<Books>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) wall: Arc<dyn Clock>,
+    /// Between two looks.
+    pub(super) every: Duration,
+}
+
 /// Looks at the files until `stop`.
-pub(super) async fn run(
-    books: Arc<Books>,
-    metrics: Arc<Metrics>,
-    store: Arc<dyn Store>,
-    pipeline: Arc<Pipeline>,
-    stop: CancellationToken,
-) {
-    let mut tick = tokio::time::interval(LOOK_EVERY);
+pub(super) async fn run(parts: Parts, stop: CancellationToken) {
+    let Parts { books, metrics, store, pipeline, wall, every } = parts;
+    let mut tick = tokio::time::interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut recoveries = books.subscriptions.recoveries();
     let mut lists = books.lists.generation();
     let mut looks = 0u32;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
-        look(&books, &metrics, &*store).await;
+        look(&books, &metrics, &*store, wall.now()).await;
         looks = looks.wrapping_add(1);
         for phone in books.subscriptions.take_ended() {
             if let Err(error) = store.drop_pushed(phone).await {
@@ -70,7 +80,7 @@ impl Configured {
     }
 
     /// Looks at the file again, at a reload.
-    pub(super) async fn look(&self, metrics: &Metrics, store: &dyn Store) {
+    pub(super) async fn look(&self, daemon: &Daemon) {
         if self.text.is_none() {
             return;
         }
@@ -85,14 +95,14 @@ impl Configured {
                 detail: "good, and changed: a restart puts it in force; until then the old one stays".into(),
             },
         };
-        tell(&[takeup], metrics, store, SystemClock::new().now()).await;
+        tell(&[takeup], &daemon.metrics, &*daemon.store, daemon.wall.now()).await;
     }
 }
 
 /// One look at every file; a reload does the same at once.
-pub(super) async fn look(books: &Arc<Books>, metrics: &Metrics, store: &dyn Store) {
-    let (looking, now) = (books.clone(), SystemClock::new().now());
-    let takeups = tokio::task::spawn_blocking(move || {
+pub(super) async fn look(books: &Arc<Books>, metrics: &Metrics, store: &dyn Store, now: Timestamp) {
+    let looking = books.clone();
+    let takeups = aside::run(move || {
         let mut takeups = looking.policies.poll();
         takeups.extend(looking.lists.poll(now));
         takeups.extend(looking.subscriptions.poll());

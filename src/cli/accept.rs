@@ -74,7 +74,8 @@ fn accept_subscriptions(context: &Context, config: &Config) -> anyhow::Result<Va
     let http = crate::subscriptions::client().context("no HTTP client can be made")?;
     let shrink = config.lists.max_shrink;
     let source = config.subscriptions.as_ref();
-    let (book, _) = SubscriptionBook::open(source, zone, shrink, kept, http, Arc::clone(&context.clock));
+    let (book, _) =
+        SubscriptionBook::open(source, zone, shrink, kept, Arc::new(http), Arc::clone(&context.clock));
     let detail = book.accept().map_err(|why| anyhow!("{why}"))?;
     Ok(json!({"name": "subscriptions", "detail": detail}))
 }

@@ -43,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 const HEADS: u32 = 64;
 const MOST_HEADS: u32 = 4096;
 
-/// After the store failed, and at most between two looks at the outbox.
+/// After the store failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// A probe that succeeded vouches for the gateway this long.
@@ -86,6 +86,8 @@ pub struct Parts {
     pub rosters: mpsc::UnboundedReceiver<GroupId>,
     /// Phones asked for.
     pub phones: mpsc::Receiver<PhoneRequest>,
+    /// The longest wait while nothing rings and nothing is due.
+    pub idle: Duration,
 }
 
 /// One session's deliverer.
@@ -103,6 +105,7 @@ pub struct Courier {
     journal_bell: Arc<Notify>,
     rosters: mpsc::UnboundedReceiver<GroupId>,
     phones: mpsc::Receiver<PhoneRequest>,
+    idle: Duration,
     pacing: Pacing,
     lanes: Lanes,
     looks: Looks,
@@ -156,7 +159,7 @@ enum Step {
 impl Courier {
     /// Puts it together; nothing runs yet.
     pub fn new(parts: Parts) -> Self {
-        let pacing = Pacing::new(parts.config.pacing);
+        let pacing = Pacing::new(parts.config.pacing, parts.steady.clone());
         let looks =
             Looks::new(parts.witness, parts.config.policies.fresh_for, parts.config.policies.evidence_wait);
         Self {
@@ -173,6 +176,7 @@ impl Courier {
             journal_bell: parts.journal_bell,
             rosters: parts.rosters,
             phones: parts.phones,
+            idle: parts.idle,
             pacing,
             lanes: Lanes::default(),
             looks,
@@ -205,7 +209,7 @@ impl Courier {
     }
 
     async fn wait(&mut self, due: Option<Timestamp>, stop: &CancellationToken) {
-        let pause = due.map_or(PAUSE, |due| due.since(self.steady.now()).min(PAUSE));
+        let pause = due.map_or(self.idle, |due| due.since(self.steady.now()).min(self.idle));
         let request = tokio::select! {
             _ = self.outbox_bell.changed() => None,
             () = self.looks.changed() => None,

@@ -2,25 +2,43 @@
 //!
 //! This smooths inside the ceilings; it is no ceiling itself (governor forgets at a restart and lets a burst through).
 
-use crate::{clock::Timestamp, config};
-use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
+use crate::{
+    clock::{Clock, Timestamp},
+    config,
 };
-use std::time::Duration;
+use governor::{
+    Quota, RateLimiter, clock, middleware::NoOpMiddleware, state::InMemoryState, state::NotKeyed,
+};
+use std::{sync::Arc, time::Duration};
 
 /// One session's pacing.
 pub(super) struct Pacing {
-    limiter: Option<DefaultDirectRateLimiter>,
+    limiter: Option<RateLimiter<NotKeyed, InMemoryState, Steady, NoOpMiddleware<Duration>>>,
+    clock: Steady,
     gap: Duration,
     spread: Duration,
     not_before: Timestamp,
 }
 
+/// Our clock as governor asks for it.
+#[derive(Clone)]
+struct Steady(Arc<dyn Clock>);
+
+impl clock::Clock for Steady {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 impl Pacing {
-    pub(super) fn new(config: config::Pacing) -> Self {
+    pub(super) fn new(config: config::Pacing, clock: Arc<dyn Clock>) -> Self {
+        let clock = Steady(clock);
+        let limiter = |quota| RateLimiter::direct_with_clock(quota, clock.clone());
         Self {
-            limiter: Quota::with_period(config.gap_min).map(RateLimiter::direct),
+            limiter: Quota::with_period(config.gap_min).map(limiter),
+            clock,
             gap: config.gap_min,
             spread: config.gap_max.saturating_sub(config.gap_min),
             not_before: Timestamp(0),
@@ -33,7 +51,7 @@ impl Pacing {
         if let Some(limiter) = &self.limiter
             && let Err(not_until) = limiter.check()
         {
-            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            let wait = not_until.wait_time_from(clock::Clock::now(&self.clock));
             self.not_before = now + wait.max(Duration::from_millis(1));
             return Err(self.not_before);
         }

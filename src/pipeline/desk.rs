@@ -27,6 +27,8 @@ pub(super) struct Desk {
     pub(super) known: HashSet<DecisionId>,
     /// When pending runs were looked for last.
     pub(super) looked: Duration,
+    /// When to look for them again although nothing rings: whatever rang last came too soon after a look.
+    pub(super) look_due: Option<Duration>,
     pub(super) next_timer: Option<Timestamp>,
 }
 

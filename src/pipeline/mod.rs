@@ -18,6 +18,7 @@ mod velocity;
 pub use gathering::Identities;
 
 use crate::{
+    aside,
     clock::{Clock, Timestamp},
     config::{self, Config},
     event::Hook,
@@ -48,7 +49,7 @@ const RUNS_AT_ONCE: usize = 256;
 /// How often pending runs are looked for at most: a retry puts old ones back.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// After the store failed, and at most between two looks at the journal.
+/// After the store failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What the pipeline works with; the composition root fills it in.
@@ -77,6 +78,8 @@ pub struct Parts {
     pub outbox_bell: watch::Sender<()>,
     /// Where wanted rosters are asked for.
     pub rosters: mpsc::UnboundedSender<(SessionName, GroupId)>,
+    /// The longest wait while nothing rings and no timer is due.
+    pub idle: Duration,
 }
 
 /// The pipeline.
@@ -88,6 +91,7 @@ pub struct Pipeline {
     bell: Arc<Notify>,
     outbox_bell: watch::Sender<()>,
     rosters: mpsc::UnboundedSender<(SessionName, GroupId)>,
+    idle: Duration,
     gathering: Gathering,
 }
 
@@ -101,6 +105,7 @@ impl Pipeline {
             bell: parts.bell,
             outbox_bell: parts.outbox_bell,
             rosters: parts.rosters,
+            idle: parts.idle,
             metrics: parts.metrics.clone(),
             gathering: Gathering {
                 config: parts.config,
@@ -162,8 +167,9 @@ impl Pipeline {
         fetched: &mut mpsc::UnboundedReceiver<Fetched>,
         stop: &CancellationToken,
     ) {
-        // Timers that others set and runs that a retry put back are found at the latest after this long.
-        let pause = desk.next_timer.map_or(PAUSE, |due| due.since(self.steady.now()).min(PAUSE));
+        let timer = desk.next_timer.map(|due| due.since(self.steady.now()));
+        let look = desk.look_due.map(|due| due.saturating_sub(self.steady.elapsed()));
+        let pause = [timer, look].into_iter().flatten().fold(self.idle, Duration::min);
         tokio::select! {
             () = self.bell.notified() => {}
             Some(done) = fetched.recv() => desk.take_fetched(done),
@@ -271,8 +277,9 @@ impl Pipeline {
     ) -> Result<bool, StoreError> {
         // A retry makes old runs pending again; they are found when there is nothing else to do.
         let elapsed = self.steady.elapsed();
-        if desk.queue.is_empty() && desk.ready.is_empty() && elapsed.saturating_sub(desk.looked) >= LOOK_AGAIN
-        {
+        let idle = desk.queue.is_empty() && desk.ready.is_empty();
+        desk.look_due = (idle && elapsed < desk.looked + LOOK_AGAIN).then_some(desk.looked + LOOK_AGAIN);
+        if idle && desk.look_due.is_none() {
             desk.looked = elapsed;
             for id in self.store.pending_runs().await? {
                 desk.enqueue(id);
@@ -315,7 +322,7 @@ impl Pipeline {
         let set = self.policies.current();
         let mut made = Vec::with_capacity(batch.len());
         // Scripts are bounded, but they are work: the runtime may move its other tasks elsewhere meanwhile.
-        tokio::task::block_in_place(|| {
+        aside::run_here(|| {
             for (input, facts) in batch {
                 if let Some(record) = self.make_one(&input, facts, set.as_deref(), send) {
                     made.push((input, record));

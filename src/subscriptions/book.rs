@@ -14,6 +14,7 @@ use crate::{
     kept::{KeptFile, Rules},
     store::Pushed,
     takeup::Takeup,
+    transport::Transport,
 };
 use jiff::tz::TimeZone;
 use std::{
@@ -59,14 +60,14 @@ struct Push {
 }
 
 impl SubscriptionBook {
-    /// Opens the source. The last good copy of a file is in `kept_dir` (`data_dir/kept/subscriptions`); `http` should
-    /// be [`super::client`]. Says what became of a file. Blocks on the disk.
+    /// Opens the source. The last good copy of a file is in `kept_dir` (`data_dir/kept/subscriptions`); `transport`
+    /// should be [`super::client`]. Says what became of a file. Blocks on the disk.
     pub fn open(
         config: Option<&Subscriptions>,
         time_zone: TimeZone,
         max_shrink: f64,
         kept_dir: PathBuf,
-        http: reqwest::Client,
+        transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
     ) -> (Self, Vec<Takeup>) {
         let mut takeups = Vec::new();
@@ -81,7 +82,7 @@ impl SubscriptionBook {
                 Source::File { file: Box::new(file), name }
             }
             Some((config, SubscriptionSource::Http { .. })) => {
-                HttpSource::new(config, time_zone, http, Arc::clone(&clock))
+                HttpSource::new(config, time_zone, transport, Arc::clone(&clock))
                     .map_or(Source::Nothing, Source::Http)
             }
         };

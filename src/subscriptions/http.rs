@@ -11,10 +11,15 @@ use crate::{
     facts::{Lookup, Status, Subscription},
     ids::Phone,
     numbering,
+    transport::{Transport, Unanswered},
 };
 use jiff::tz::TimeZone;
 use moka::future::Cache;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{
+    Method, Request,
+    header::{ACCEPT, HeaderName, HeaderValue},
+};
 use serde_json::Value as Json;
 use std::{
     collections::BTreeSet,
@@ -57,7 +62,7 @@ struct Inner {
     pointers: [String; 3],
     config: Subscriptions,
     time_zone: TimeZone,
-    http: reqwest::Client,
+    transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     permits: Semaphore,
     cache: Cache<u64, Arc<Entry>>,
@@ -101,7 +106,7 @@ impl HttpSource {
     pub(super) fn new(
         config: &Subscriptions,
         time_zone: TimeZone,
-        http: reqwest::Client,
+        transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
     ) -> Option<Self> {
         let SubscriptionSource::Http { url, timeout, headers, pointers, concurrency } = &config.source else {
@@ -114,7 +119,7 @@ impl HttpSource {
             pointers: pointers.clone(),
             config: config.clone(),
             time_zone,
-            http,
+            transport,
             clock,
             permits: Semaphore::new((*concurrency).clamp(1, 1024)),
             cache: Cache::builder().max_capacity(config.capacity).build(),
@@ -267,12 +272,23 @@ impl Inner {
     async fn request(&self, phone: Phone) -> Result<Subscription, NoAnswer> {
         let encoded = utf8_percent_encode(&phone.e164(), NON_ALPHANUMERIC).to_string();
         let url = self.url.replace("{phone}", &encoded).replace("{digits}", &phone.digits());
-        let mut request = self.http.get(url).timeout(self.timeout).header("accept", "application/json");
+        let malformed = || NoAnswer::Source(sentence(&Unanswered::Malformed(String::new())));
+        let url = url.parse().map_err(|_| malformed())?;
+        let mut request = Request::new(Method::GET, url);
+        *request.timeout_mut() = Some(self.timeout);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         for (name, secret) in &self.headers {
             let value = secret.expose().map_err(|why| NoAnswer::Answer(why.into()))?;
-            request = request.header(name, value);
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed())?;
+            let mut value = HeaderValue::from_str(value).map_err(|_| malformed())?;
+            value.set_sensitive(true);
+            request.headers_mut().append(name, value);
         }
-        let response = request.send().await.map_err(|error| NoAnswer::Source(sentence(&error)))?;
+        let response = self
+            .transport
+            .send(request)
+            .await
+            .map_err(|unanswered| NoAnswer::Source(sentence(&unanswered)))?;
         let status = response.status();
         let content_type = response.headers().get(reqwest::header::CONTENT_TYPE);
         let is_json = content_type.and_then(|value| value.to_str().ok()).is_some_and(is_json);
@@ -340,7 +356,9 @@ fn read_end(value: &Json, zone: &TimeZone) -> Option<Option<Timestamp>> {
 /// Reads the body up to the cap.
 async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, NoAnswer> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| NoAnswer::Source(sentence(&error)))? {
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| NoAnswer::Source(sentence(&error.into())))?
+    {
         if body.len() + chunk.len() > MAX_BODY {
             return Err(NoAnswer::Answer(format!("the {SOURCE} answered more than {MAX_BODY} bytes")));
         }
@@ -355,12 +373,12 @@ fn is_json(content_type: &str) -> bool {
 }
 
 /// What went wrong, without the URL: it holds a number.
-fn sentence(error: &reqwest::Error) -> String {
-    let what = match () {
-        () if error.is_timeout() => "did not answer in time",
-        () if error.is_connect() => "cannot be reached",
-        () if error.is_builder() => "cannot be asked: its URL or a header is malformed",
-        () => "broke off its answer",
+fn sentence(unanswered: &Unanswered) -> String {
+    let what = match unanswered {
+        Unanswered::TimedOut(_) => "did not answer in time",
+        Unanswered::NotConnected(_) => "cannot be reached",
+        Unanswered::Malformed(_) => "cannot be asked: its URL or a header is malformed",
+        Unanswered::BrokenOff(_) => "broke off its answer",
     };
     format!("the {SOURCE} {what}")
 }

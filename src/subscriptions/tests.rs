@@ -51,10 +51,10 @@ fn status(answer: &Lookup<Subscription>) -> Option<(Status, bool)> {
     }
 }
 
-fn http_client() -> reqwest::Client {
+fn http_client() -> Arc<reqwest::Client> {
     // Another test may have been first; either way the provider is there.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    client().unwrap()
+    Arc::new(client().unwrap())
 }
 
 // ---- the file ----

@@ -14,11 +14,12 @@ use super::{
 use crate::{
     event::{GroupSnapshot, Participant},
     ids::{GroupId, Lid, Person, Phone},
+    transport::{Transport, Unanswered},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
-    Method, Url,
-    header::{HeaderMap, HeaderValue},
+    Method, Request, Url,
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use serde_json::{Value, json};
 use std::{
@@ -42,7 +43,7 @@ const LONG: usize = 4 * 1024 * 1024;
 /// An id as a path segment: `@` becomes `%40`.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The one HTTP client of the process; all sessions share it. No redirects (they would carry credentials elsewhere), no
+/// The one HTTP client of the process, the transport of all sessions. No redirects (they would carry credentials elsewhere), no
 /// retries (the outbox decides those).
 ///
 /// # Panics
@@ -65,7 +66,7 @@ pub struct Client(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    http: reqwest::Client,
+    transport: Arc<dyn Transport>,
     base_url: String,
     timeout: Duration,
     credentials: Credentials,
@@ -98,14 +99,14 @@ pub struct Me {
 impl Client {
     /// A client for one session. `timeout` bounds a whole call. Nothing is sent yet.
     pub fn new(
-        http: reqwest::Client,
+        transport: Arc<dyn Transport>,
         base_url: &str,
         timeout: Duration,
         instance_id: &str,
         token: &str,
     ) -> Self {
         Self(Arc::new(Inner {
-            http,
+            transport,
             base_url: base_url.trim_end_matches('/').to_owned(),
             timeout,
             credentials: Credentials { instance_id: instance_id.to_owned(), token: token.to_owned() },
@@ -289,19 +290,23 @@ impl Client {
         what: What,
         cap: usize,
     ) -> Outcome<Value> {
-        let mut request = self
-            .0
-            .http
-            .request(method, self.address(path)?)
-            .timeout(self.0.timeout)
-            .headers(self.credentials());
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let mut answer = request.send().await.map_err(|error| not_answered(error, what))?;
+        let request = self.request(method, path, body)?;
+        let mut answer =
+            self.0.transport.send(request).await.map_err(|unanswered| not_answered(unanswered, what))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let (bytes, complete) = read_body(&mut answer, cap).await;
         classify(status, &headers, Body::read(&bytes, complete), what)
+    }
+
+    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Outcome<Request> {
+        let mut request = Request::new(method, self.address(path)?);
+        *request.timeout_mut() = Some(self.0.timeout);
+        *request.headers_mut() = self.credentials();
+        if let Some(body) = body {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.to_string().into());
+        }
+        Ok(request)
     }
 
     /// Credentials stand in the query, the one form that all of the vendor's examples share (`wawp-api.md` §1).
@@ -339,26 +344,12 @@ fn unreadable(what: &str) -> CallError {
 }
 
 /// No answer came. Only a connection that was never established is certain to have had no effect.
-fn not_answered(error: reqwest::Error, what: What) -> CallError {
-    let error = error.without_url();
-    let why = with_sources(&error);
-    if error.is_connect() {
-        CallError::Transient { retry_after: None, why }
-    } else if error.is_builder() {
-        CallError::Fatal { why }
-    } else {
-        what.unknown(why)
+fn not_answered(unanswered: Unanswered, what: What) -> CallError {
+    match unanswered {
+        Unanswered::NotConnected(why) => CallError::Transient { retry_after: None, why },
+        Unanswered::Malformed(why) => CallError::Fatal { why },
+        Unanswered::TimedOut(why) | Unanswered::BrokenOff(why) => what.unknown(why),
     }
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut why = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        why = format!("{why}: {inner}");
-        source = inner.source();
-    }
-    why
 }
 
 /// The body up to `cap` bytes, and whether that is all of it.

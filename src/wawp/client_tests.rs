@@ -69,7 +69,7 @@ async fn gateway(answer: Answer) -> (Client, Arc<Mutex<Vec<Heard>>>) {
 fn client(base_url: &str, timeout: Duration) -> Client {
     // Another test may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::new(http_client(), base_url, timeout, INSTANCE, TOKEN)
+    Client::new(Arc::new(http_client()), base_url, timeout, INSTANCE, TOKEN)
 }
 
 fn group() -> GroupId {

@@ -20,6 +20,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ("takeup", &[], ""),
     ("numbering", &[], ""),
     ("excerpt", &[], ""),
+    ("aside", &[], ""),
     ("directory", &[], ""),
     ("retry", &[], ""),
     ("welcome", &[], ""),
@@ -27,8 +28,9 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ("policy", &["config"], "chains, links and limits of a run are the configuration's types"),
     ("config", &[], ""),
     ("kept", &[], ""),
+    ("transport", &[], ""),
     ("lists", &["config", "kept"], ""),
-    ("wawp", &[], ""),
+    ("wawp", &["transport"], ""),
     ("telemetry", &["store"], "only `store::EntryState` and the depths it shows; it never asks the store"),
     (
         "store",
@@ -36,10 +38,14 @@ const TABLE: &[(&str, &[&str], &str)] = &[
         "rulings are applied where rows are; of the configuration only `Mode`",
     ),
     ("ingress", &["config", "store", "telemetry"], ""),
-    ("subscriptions", &["config", "kept", "store"], "of the store only the record of a pushed subscription"),
+    (
+        "subscriptions",
+        &["config", "kept", "store", "transport"],
+        "of the store only the record of a pushed subscription",
+    ),
     (
         "pipeline",
-        &["config", "lists", "policy", "store", "subscriptions", "telemetry", "wawp"],
+        &["aside", "config", "lists", "policy", "store", "subscriptions", "telemetry", "wawp"],
         "of `wawp` only the translation; never the delivery",
     ),
     (
@@ -54,6 +60,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
         "app",
         &[
             "api",
+            "aside",
             "config",
             "delivery",
             "ingress",
@@ -65,6 +72,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
             "store",
             "subscriptions",
             "telemetry",
+            "transport",
             "wawp",
         ],
         "the composition root knows everybody, but neither simulator nor command line",
@@ -106,7 +114,7 @@ const PARTS: &[(&str, &str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rhai", &["policy"]),
-    ("reqwest", &["wawp", "subscriptions", "app", "cli", "simulator", "demo", "config"]),
+    ("reqwest", &["transport", "wawp", "subscriptions", "app", "cli", "simulator", "demo", "config"]),
     ("governor", &["delivery", "ingress"]),
 ];
 

@@ -1,7 +1,7 @@
 //! Embedded SQLite: one file, one writer that commits many requests at once, readers beside it.
 //!
 //! This file is the table of contents: each use case is a closure that runs in the writer's transaction
-//! ([`writer`]) or on a reader's consistent view ([`readers`]). The SQL lives by idea in the other files.
+//! ([`writer`]) or on a reader's consistent view ([`readers`]); for tests both work in line ([`in_line`]). The SQL lives by idea in the other files.
 
 use super::{
     Alert, Appended, Applied, CallId, Decision, Depths, Entry, Filter, KnownGroup, LedgerEntry, NewEntry,
@@ -22,6 +22,7 @@ mod checkpoint;
 mod commit;
 mod delivery;
 mod groups;
+mod in_line;
 mod journal;
 mod ledger;
 mod members;
@@ -38,6 +39,7 @@ mod views;
 mod words;
 mod writer;
 
+pub use in_line::{Disk, open_in_line};
 pub use open::open;
 
 /// The store on one SQLite file. Dropping it finishes what is queued, closes the file and releases its lock.
@@ -46,7 +48,7 @@ pub struct SqliteStore {
     readers: readers::Readers,
     clock: Arc<dyn Clock>,
     // The last field: it is released when everything else is closed.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl std::fmt::Debug for SqliteStore {

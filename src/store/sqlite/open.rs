@@ -34,7 +34,7 @@ pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteStore, StoreErro
     let mut db = connect(path, 4096)?;
     db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     db.execute_batch("PRAGMA journal_size_limit = 16777216; PRAGMA wal_autocheckpoint = 0;")?;
-    migrate(&mut db, path)?;
+    migrate(&mut db, &path.display().to_string())?;
     let checkpoints = connect(path, 256)?;
     let checkpointer = Checkpointer::start(checkpoints)
         .map_err(|error| StoreError::Unavailable(format!("no thread for it: {error}")))?;
@@ -43,8 +43,16 @@ pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteStore, StoreErro
         writer: Writer::start(db, checkpointer)?,
         readers: Readers::new(readers),
         clock,
-        _lock: lock,
+        _lock: Some(lock),
     })
+}
+
+/// A database of this process alone, with the schema.
+pub(super) fn in_memory() -> Result<Connection, StoreError> {
+    let mut db = Connection::open_in_memory()?;
+    settle_in(&db, 4096)?;
+    migrate(&mut db, "the store in memory")?;
+    Ok(db)
 }
 
 fn cannot(what: &str, path: &Path, error: &dyn std::fmt::Display) -> StoreError {
@@ -89,13 +97,13 @@ fn settle_in(db: &Connection, cache_kib: i32) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn migrate(db: &mut Connection, path: &Path) -> Result<(), StoreError> {
+fn migrate(db: &mut Connection, file: &str) -> Result<(), StoreError> {
     let runner = embedded::migrations::runner();
     let known = runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or(0);
     let found = schema_version(db)?;
     let (known, found) = (u32::try_from(known).unwrap_or(0), u32::try_from(found).unwrap_or(u32::MAX));
     if found > known {
-        return Err(StoreError::NewerSchema { file: path.display().to_string(), found, known });
+        return Err(StoreError::NewerSchema { file: file.to_owned(), found, known });
     }
     if found < known {
         runner.run(db).map_err(|error| {

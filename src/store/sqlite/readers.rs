@@ -1,5 +1,6 @@
 //! A few read-only connections for look-ups beside the writer, used on blocking threads and never across an await.
 
+use super::in_line::Hand;
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,16 +8,23 @@ use tokio::sync::Semaphore;
 
 /// The pool.
 #[derive(Clone, Debug)]
-pub(super) struct Readers {
-    idle: Arc<Mutex<Vec<Connection>>>,
-    permits: Arc<Semaphore>,
+pub(super) enum Readers {
+    /// Connections that wait for somebody to use them.
+    Pool { idle: Arc<Mutex<Vec<Connection>>>, permits: Arc<Semaphore> },
+    /// At once, on the writer's connection.
+    InLine(Hand),
 }
 
 impl Readers {
     /// A pool of these connections.
     pub(super) fn new(connections: Vec<Connection>) -> Self {
         let permits = Arc::new(Semaphore::new(connections.len()));
-        Self { idle: Arc::new(Mutex::new(connections)), permits }
+        Self::Pool { idle: Arc::new(Mutex::new(connections)), permits }
+    }
+
+    /// No pool at all.
+    pub(super) fn in_line(hand: Hand) -> Self {
+        Self::InLine(hand)
     }
 
     /// Runs `look` on one consistent state of the database.
@@ -24,10 +32,13 @@ impl Readers {
         &self,
         look: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let (idle, permits) = match self {
+            Self::Pool { idle, permits } => (Arc::clone(idle), Arc::clone(permits)),
+            Self::InLine(hand) => return hand.read(look).await,
+        };
         let broken = |why: &str| StoreError::Broken(why.into());
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permits.acquire_owned().await;
         let permit = permit.map_err(|_| broken("its readers are closed"))?;
-        let idle = Arc::clone(&self.idle);
         let work = move || {
             let _permit = permit;
             let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -40,7 +51,7 @@ impl Readers {
     }
 }
 
-fn consistent<T>(
+pub(super) fn consistent<T>(
     db: &Connection,
     look: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {

@@ -4,7 +4,7 @@
 //! changes and nothing else. Checkpoints belong to [`super::checkpoint`]; this thread makes one only when the write-ahead
 //! log has grown beyond its bound.
 
-use super::checkpoint::Checkpointer;
+use super::{checkpoint::Checkpointer, in_line::Hand};
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::thread::JoinHandle;
@@ -63,6 +63,8 @@ where
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Request>>>,
     thread: Option<JoinHandle<()>>,
+    /// Instead of both: a hand that does the work at once.
+    in_line: Option<Hand>,
 }
 
 impl std::fmt::Debug for dyn Request {
@@ -79,7 +81,12 @@ impl Writer {
             .name("store-writer".into())
             .spawn(move || serve(&db, requests, checkpointer))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), thread: Some(thread), in_line: None })
+    }
+
+    /// No thread at all.
+    pub(super) fn in_line(hand: Hand) -> Self {
+        Self { queue: None, thread: None, in_line: Some(hand) }
     }
 
     /// Runs `work` in a transaction and answers once it is durable.
@@ -103,6 +110,9 @@ impl Writer {
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
         single_statement: bool,
     ) -> Result<T, StoreError> {
+        if let Some(hand) = &self.in_line {
+            return hand.write(work, single_statement).await;
+        }
         let gone = || StoreError::Unavailable("its writer has stopped".into());
         let (reply, answer) = oneshot::channel();
         let request = Work { work: Some(work), result: None, reply, single_statement };
@@ -140,6 +150,17 @@ fn serve(db: &Connection, mut requests: mpsc::Receiver<Box<dyn Request>>, checkp
         }
     }
     drop(checkpointer);
+}
+
+/// One piece of work in a transaction of its own.
+pub(super) fn commit_alone<T: Send + 'static>(
+    db: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    single_statement: bool,
+) -> Result<T, StoreError> {
+    let (reply, mut answer) = oneshot::channel();
+    commit(db, &mut vec![Box::new(Work { work: Some(work), result: None, reply, single_statement })]);
+    answer.try_recv().unwrap_or_else(|_| Err(StoreError::Broken("a request was never answered".into())))
 }
 
 /// Commits the whole batch, unless the database itself ends the transaction: then what ran so far has failed and the

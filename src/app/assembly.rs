@@ -1,0 +1,268 @@
+//! One daemon put together on whatever ground it is given: the machine, or a test's own world.
+//!
+//! The only place that knows how the parts hang together. What the ground is made of (clocks, store, transports) is the
+//! caller's; sockets, signals and secrets in logs are [`super::App`]'s.
+
+use super::{
+    books::{self, Books},
+    go_between::{self, GoBetween, SecondLook},
+    owners::{Desk, Watched},
+    watch,
+};
+use crate::{
+    api::{self, Api},
+    clock::{Clock, SteadyClock},
+    config::{self, Config},
+    delivery::{self, Courier, PhoneRequest},
+    ids::{GroupId, Person, SessionName},
+    ingress::{self, Ingress},
+    lifecycle::Lifecycle,
+    limits::{Ceilings, Ledger},
+    pipeline::{self, Pipeline},
+    store::Store,
+    telemetry::Metrics,
+    transport::Transport,
+    wawp,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::sync::{Notify, mpsc, watch as channel};
+
+/// Requests for a phone that wait for a courier; more are answered "not now".
+const PHONE_REQUESTS: usize = 1024;
+
+/// What a daemon stands on.
+pub struct Ground {
+    /// The wall clock.
+    pub wall: Arc<dyn Clock>,
+    /// The store; nobody else works on it.
+    pub store: Arc<dyn Store>,
+    /// The way to the gateway.
+    pub gateway: Arc<dyn Transport>,
+    /// The way to everybody else: the owner's HTTP sources.
+    pub web: Arc<dyn Transport>,
+    /// How often is looked where nothing rings.
+    pub tempo: Tempo,
+}
+
+/// How often is looked where nothing rings. Only a safeguard: all work rings a bell or names its time, and a daemon with
+/// hours here does the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Tempo {
+    /// The longest wait of pipeline and couriers.
+    pub idle: Duration,
+    /// Between two looks at the owner's files.
+    pub files: Duration,
+}
+
+impl Default for Tempo {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(1), files: watch::LOOK_EVERY }
+    }
+}
+
+/// A daemon whose workers run; nothing listens yet.
+pub struct Daemon {
+    /// Webhooks, health and the admin API.
+    pub router: axum::Router,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    pub(super) books: Arc<Books>,
+    pub(super) config: Arc<Config>,
+    pub(super) wall: Arc<dyn Clock>,
+}
+
+impl Daemon {
+    /// Recovers what the last one left, opens the owner's files, and starts the workers in `lifecycle`.
+    ///
+    /// # Errors
+    /// If the store fails, or a secret is unreadable.
+    pub async fn assemble(config: Config, ground: Ground, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+        let Ground { wall, store, gateway, web, tempo } = ground;
+        let (config, metrics) = (Arc::new(config), Arc::new(Metrics::new()));
+        let newest = store.newest_ledger_time().await?;
+        let steady: Arc<dyn Clock> = Arc::new(SteadyClock::new(wall.clone(), newest));
+        store.recover(wall.now(), steady.now()).await?;
+        let books = Arc::new(books::open(&config, &metrics, &wall, &store, web).await?);
+        let parts = Common { config, metrics, wall, steady, store, books, tempo };
+        let journal_bell = Arc::new(Notify::new());
+        let ledgers = parts.start_workers(lifecycle, gateway, &journal_bell).await?;
+        let router = parts.router(&journal_bell, ledgers)?;
+        let Common { config, metrics, wall, store, books, .. } = parts;
+        Ok(Self { router, store, metrics, books, config, wall })
+    }
+
+    /// Looks at every file now, as a reload does.
+    pub async fn look_at_files(&self) {
+        watch::look(&self.books, &self.metrics, &*self.store, self.wall.now()).await;
+    }
+}
+
+/// What most parts need.
+struct Common {
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    wall: Arc<dyn Clock>,
+    steady: Arc<dyn Clock>,
+    store: Arc<dyn Store>,
+    books: Arc<Books>,
+    tempo: Tempo,
+}
+
+impl Common {
+    /// The pipeline, a courier for each session, the watch over the files.
+    async fn start_workers(
+        &self,
+        lifecycle: &Lifecycle,
+        gateway: Arc<dyn Transport>,
+        journal_bell: &Arc<Notify>,
+    ) -> anyhow::Result<Vec<Watched>> {
+        let (outbox_bell, outbox_changes) = channel::channel(());
+        let (rosters, roster_requests) = mpsc::unbounded_channel();
+        let mut phones = BTreeMap::new();
+        let mut ends = Vec::new();
+        for session in &self.config.sessions {
+            let (send, receive) = mpsc::channel(PHONE_REQUESTS);
+            phones.insert(session.name.clone(), send);
+            ends.push((session, receive));
+        }
+        let pipeline = Arc::new(Pipeline::new(pipeline::Parts {
+            config: self.config.clone(),
+            store: self.store.clone(),
+            wall: self.wall.clone(),
+            steady: self.steady.clone(),
+            policies: self.books.policies.clone(),
+            lists: self.books.lists.clone(),
+            subscriptions: self.books.subscriptions.clone(),
+            identities: Arc::new(GoBetween::new(phones)),
+            metrics: self.metrics.clone(),
+            bell: journal_bell.clone(),
+            outbox_bell,
+            rosters,
+            idle: self.tempo.idle,
+        }));
+        let mut watched = Vec::new();
+        let mut roster_desks = BTreeMap::new();
+        for (session, phones) in ends {
+            let (send, receive) = mpsc::unbounded_channel();
+            roster_desks.insert(session.name.clone(), send);
+            let channels = Channels { rosters: receive, phones, outbox_bell: outbox_changes.clone() };
+            let courier =
+                self.courier(session, &gateway, &pipeline, journal_bell, channels, &mut watched).await?;
+            lifecycle.spawn("courier", courier.run(lifecycle.soft()));
+        }
+        lifecycle.spawn("pipeline", pipeline.clone().run(lifecycle.soft()));
+        lifecycle.spawn("rosters", go_between::share_out(roster_requests, roster_desks, lifecycle.soft()));
+        lifecycle.spawn(
+            "watch",
+            watch::run(
+                watch::Parts {
+                    books: self.books.clone(),
+                    metrics: self.metrics.clone(),
+                    store: self.store.clone(),
+                    pipeline,
+                    wall: self.wall.clone(),
+                    every: self.tempo.files,
+                },
+                lifecycle.soft(),
+            ),
+        );
+        Ok(watched)
+    }
+
+    async fn courier(
+        &self,
+        session: &config::Session,
+        gateway: &Arc<dyn Transport>,
+        pipeline: &Arc<Pipeline>,
+        journal_bell: &Arc<Notify>,
+        channels: Channels,
+        watched: &mut Vec<Watched>,
+    ) -> anyhow::Result<Courier> {
+        let now = self.steady.now();
+        let own = self.store.session_started(&session.name, Person::default(), now).await?;
+        let ceilings = Ceilings::new(self.config.limits.clone(), self.config.pacing, own.first_started_at);
+        let entries = self.store.ledger(&session.name, now - ceilings.longest()).await?;
+        let ledger = Arc::new(Mutex::new(Ledger::restore(&entries)));
+        watched.push(Watched {
+            session: session.name.clone(),
+            ceilings: ceilings.clone(),
+            ledger: ledger.clone(),
+        });
+        let wawp = &self.config.wawp;
+        let token = session.access_token.expose().map_err(|why| anyhow::anyhow!("{why}"))?;
+        let client = wawp::client::Client::new(
+            gateway.clone(),
+            &wawp.base_url,
+            wawp.timeout,
+            &session.instance_id,
+            token,
+        );
+        Ok(Courier::new(delivery::Parts {
+            session: session.name.clone(),
+            client,
+            config: self.config.clone(),
+            store: self.store.clone(),
+            wall: self.wall.clone(),
+            steady: self.steady.clone(),
+            ceilings,
+            ledger,
+            witness: Arc::new(SecondLook(pipeline.clone())),
+            metrics: self.metrics.clone(),
+            outbox_bell: channels.outbox_bell,
+            journal_bell: journal_bell.clone(),
+            rosters: channels.rosters,
+            phones: channels.phones,
+            idle: self.tempo.idle,
+        }))
+    }
+
+    fn router(&self, journal_bell: &Arc<Notify>, watched: Vec<Watched>) -> anyhow::Result<axum::Router> {
+        let ingress = Ingress::new(
+            &self.config,
+            self.store.clone(),
+            self.wall.clone(),
+            journal_bell.clone(),
+            self.metrics.clone(),
+        )
+        .map_err(|why| anyhow::anyhow!("{why}"))?;
+        let admin_token = match &self.config.server.admin_token {
+            Some(secret) => Some(secret.expose().map_err(|why| anyhow::anyhow!("{why}"))?.to_owned()),
+            None => None,
+        };
+        let api = Api {
+            store: self.store.clone(),
+            owners: Arc::new(Desk {
+                books: self.books.clone(),
+                store: self.store.clone(),
+                wall: self.wall.clone(),
+                steady: self.steady.clone(),
+                metrics: self.metrics.clone(),
+                watched,
+                journal_bell: journal_bell.clone(),
+            }),
+            clock: self.wall.clone(),
+            metrics: self.metrics.clone(),
+            bell: journal_bell.clone(),
+            admin_token,
+            metrics_public: self.config.server.metrics_public,
+            time_zone: self.config.server.time_zone.clone(),
+        };
+        Ok(ingress::router(Arc::new(ingress)).merge(api::router(Arc::new(api))))
+    }
+}
+
+/// One courier's ends of its channels.
+struct Channels {
+    rosters: mpsc::UnboundedReceiver<GroupId>,
+    phones: mpsc::Receiver<PhoneRequest>,
+    outbox_bell: channel::Receiver<()>,
+}
+
+/// A session's name and the sender of its roster requests.
+pub(super) type RosterDesks = BTreeMap<SessionName, mpsc::UnboundedSender<GroupId>>;
