@@ -13,6 +13,7 @@ use super::{
 use crate::{
     clock::Clock,
     ids::{GroupId, Lid, Person, Phone},
+    transport::Transport,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -164,6 +165,17 @@ impl Simulator {
     /// What the listener answers.
     pub async fn serve(&self, listener: tokio::net::TcpListener) -> std::io::Result<()> {
         server::serve(self.clone(), listener).await
+    }
+
+    /// Answers one call of the gateway's API in this process, without a socket. `None`: the line was cut. Never comes back
+    /// where the gateway hangs; the caller's own time-out has to end that.
+    pub async fn answer(&self, request: axum::extract::Request) -> Option<axum::response::Response> {
+        server::answer(self.clone(), request).await
+    }
+
+    /// Sends events by this instead of over the network; before the first event.
+    pub fn set_transport(&self, transport: Arc<dyn Transport>) {
+        self.inner.emitter.set_transport(transport);
     }
 
     /// Looks at the world, or arranges it without announcing anything. The world is locked meanwhile: call nothing else of

@@ -4,7 +4,12 @@
 //! holds up nobody.
 
 use super::announce::Event;
+use crate::transport::Transport;
 use hmac::{Hmac, KeyInit, Mac};
+use reqwest::{
+    Method, Request, Url,
+    header::{HeaderName, HeaderValue},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Sha256, Sha512};
@@ -131,6 +136,9 @@ impl Default for Delivery {
     }
 }
 
+/// A receiver that takes longer has refused.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
 /// The most events that are shuffled or put into an array together.
 const BATCH: usize = 16;
 
@@ -144,6 +152,7 @@ pub(super) struct Emitter {
 struct Shared {
     target: Mutex<Option<WebhookTarget>>,
     delivery: Mutex<Delivery>,
+    transport: Mutex<Option<Arc<dyn Transport>>>,
     queue: Mutex<Option<mpsc::UnboundedSender<Event>>>,
     seed: u64,
     open: AtomicUsize,
@@ -161,6 +170,7 @@ impl Emitter {
             shared: Arc::new(Shared {
                 target: Mutex::new(target),
                 delivery: Mutex::new(delivery),
+                transport: Mutex::new(None),
                 queue: Mutex::new(None),
                 seed,
                 open: AtomicUsize::new(0),
@@ -176,6 +186,11 @@ impl Emitter {
 
     pub(super) fn target(&self) -> Option<WebhookTarget> {
         locked(&self.shared.target).clone()
+    }
+
+    /// Sends by this from the next event on, instead of over the network.
+    pub(super) fn set_transport(&self, transport: Arc<dyn Transport>) {
+        *locked(&self.shared.transport) = Some(transport);
     }
 
     pub(super) fn set_delivery(&self, delivery: Delivery) -> Delivery {
@@ -232,10 +247,7 @@ impl Shared {
 }
 
 async fn dispatch(shared: std::sync::Weak<Shared>, mut queue: mpsc::UnboundedReceiver<Event>) {
-    // A missing provider would make the client panic; a second installation is refused and does no harm.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(30)).build();
-    let Ok(client) = client else { return };
+    let Some(transport) = shared.upgrade().and_then(|shared| transport(&shared)) else { return };
     let mut rng = fastrand::Rng::with_seed(shared.upgrade().map_or(0, |shared| shared.seed));
     let mut waiting = Vec::new();
     let mut underway = tokio::task::JoinSet::new();
@@ -249,7 +261,7 @@ async fn dispatch(shared: std::sync::Weak<Shared>, mut queue: mpsc::UnboundedRec
                 shared.close(events.len());
                 continue;
             };
-            let post = Post::of(client.clone(), target, session, events, delivery.arrays);
+            let post = Post::of(transport.clone(), target, session, events, delivery.arrays);
             shared.open.fetch_add(post.events * (copies - 1), Ordering::SeqCst);
             for _ in 0..copies {
                 if delivery.parallel <= 1 {
@@ -264,6 +276,17 @@ async fn dispatch(shared: std::sync::Weak<Shared>, mut queue: mpsc::UnboundedRec
             }
         }
     }
+}
+
+/// What was set, or the network.
+fn transport(shared: &Shared) -> Option<Arc<dyn Transport>> {
+    if let Some(transport) = locked(&shared.transport).clone() {
+        return Some(transport);
+    }
+    // A missing provider would make the client panic; a second installation is refused and does no harm.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = reqwest::Client::builder().build().ok()?;
+    Some(Arc::new(client))
 }
 
 fn batches(
@@ -286,7 +309,7 @@ fn batches(
 
 #[derive(Clone)]
 struct Post {
-    client: reqwest::Client,
+    transport: Arc<dyn Transport>,
     target: WebhookTarget,
     session: String,
     body: String,
@@ -296,7 +319,7 @@ struct Post {
 
 impl Post {
     fn of(
-        client: reqwest::Client,
+        transport: Arc<dyn Transport>,
         target: WebhookTarget,
         session: String,
         events: Vec<Value>,
@@ -309,7 +332,7 @@ impl Post {
             (_, Ok(event)) => Value::Array(event.into()),
             (_, Err(events)) => Value::Array(events),
         };
-        Self { client, target, session, body: body.to_string(), at, events: count }
+        Self { transport, target, session, body: body.to_string(), at, events: count }
     }
 
     /// One attempt here, the others in the background.
@@ -334,22 +357,33 @@ impl Post {
     }
 
     async fn attempt(&self) -> bool {
-        let mut request = self
-            .client
-            .post(self.target.url.replace("{session}", &self.session))
-            .header("content-type", "application/json")
-            .header("user-agent", "WAHA/2026.7.1")
-            .header("x-webhook-timestamp", self.at)
-            .header("x-webhook-request-id", format!("{:016x}", fastrand::u64(..)));
+        let Some(request) = self.request() else { return false };
+        self.transport.send(request).await.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// `None` if the target cannot be written into a request.
+    fn request(&self) -> Option<Request> {
+        let mut url: Url = self.target.url.replace("{session}", &self.session).parse().ok()?;
         if let Some(secret) = &self.target.secret {
-            request = request.query(&[("secret", secret)]);
+            url.query_pairs_mut().append_pair("secret", secret);
         }
+        let mut request = Request::new(Method::POST, url);
+        *request.timeout_mut() = Some(ANSWER_WITHIN);
+        let mut headers = vec![
+            ("content-type", "application/json".to_owned()),
+            ("user-agent", "WAHA/2026.7.1".to_owned()),
+            ("x-webhook-timestamp", self.at.to_string()),
+            ("x-webhook-request-id", format!("{:016x}", fastrand::u64(..))),
+        ];
         if let Some(signing) = &self.target.hmac {
-            let hex = signature(&signing.key, signing.algorithm, self.body.as_bytes());
-            request = request.header(&signing.header, hex);
+            headers.push((&signing.header, signature(&signing.key, signing.algorithm, self.body.as_bytes())));
         }
-        let answer = request.body(self.body.clone()).send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            request.headers_mut().insert(name, HeaderValue::from_str(&value).ok()?);
+        }
+        *request.body_mut() = Some(self.body.clone().into());
+        Some(request)
     }
 }
 

@@ -55,7 +55,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ),
     ("api", &["store", "telemetry"], "the running parts come in through its own trait"),
     ("lifecycle", &[], ""),
-    ("simulator", &[], "speaks the vendor's JSON itself: it must not share our client's mistakes"),
+    ("simulator", &["transport"], "speaks the vendor's JSON itself: it must not share our client's mistakes"),
     (
         "app",
         &[

@@ -45,6 +45,13 @@ pub(super) async fn serve(simulator: Simulator, listener: tokio::net::TcpListene
     axum::serve(Lines::over(listener), app).await
 }
 
+/// The same without a socket.
+pub(super) async fn answer(simulator: Simulator, request: Request) -> Option<Response> {
+    let line = Line::default();
+    let response = gateway(State(simulator), ConnectInfo(line.clone()), request).await;
+    (!line.is_cut()).then_some(response)
+}
+
 async fn gateway(
     State(simulator): State<Simulator>,
     ConnectInfo(line): ConnectInfo<Line>,
