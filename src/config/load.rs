@@ -74,7 +74,7 @@ pub fn parse(text: String, path: &Path, env: impl IntoIterator<Item = (String, S
     read(&Reader { source: &source, folder, environment: &environment }, root, absolute.clone())
 }
 
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 16] = [
     "server",
     "store",
     "wawp",
@@ -89,6 +89,8 @@ const SECTIONS: [&str; 14] = [
     "pacing",
     "brake",
     "welcome",
+    "reconcile",
+    "silence",
 ];
 
 fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
@@ -110,6 +112,8 @@ fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
         pacing: sections::pacing(read, section("pacing"))?,
         brake: sections::brake(read, section("brake"))?,
         welcome: sections::welcome(read, section("welcome"))?,
+        reconcile: sections::reconcile(read, section("reconcile"))?,
+        silence: sections::silence(read, section("silence"))?,
         sessions: guarded::sessions(read, top.take("sessions"))?,
         groups: guarded::groups(read, top.take("groups"))?,
         blacklists: guarded::blacklists(read, top.take("blacklists"))?,

@@ -54,6 +54,10 @@ pub struct Config {
     pub brake: Brake,
     /// `[welcome]`
     pub welcome: Welcome,
+    /// `[reconcile]`
+    pub reconcile: Reconcile,
+    /// `[silence]`
+    pub silence: Silence,
     /// `[[outgoing]]`
     pub outgoing: Vec<Outgoing>,
 }
@@ -299,6 +303,23 @@ pub struct Brake {
 pub struct Welcome {
     /// From the first join, never reset.
     pub window: Duration,
+}
+
+/// `[reconcile]`
+#[derive(Clone, Copy, Debug)]
+pub struct Reconcile {
+    /// How often each group's roster is compared with the directory, give or take a quarter; zero: only at a start and
+    /// when a session is back.
+    pub every: Duration,
+}
+
+/// `[silence]`
+#[derive(Clone, Copy, Debug)]
+pub struct Silence {
+    /// A session that sends nothing for so long is asked how it is, and reported; zero: never.
+    pub after: Duration,
+    /// How often an event of our own takes the whole path of each session; zero: never.
+    pub canary: Duration,
 }
 
 /// `[[outgoing]]`: read now, acts later.

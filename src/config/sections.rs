@@ -1,9 +1,9 @@
-//! The plain sections: server, store, wawp, policies, lists, limits, pacing, brake, welcome.
+//! The plain sections: server, store, wawp, policies, lists, limits, pacing, brake, welcome, reconcile, silence.
 //!
 //! Each function reads one section with its keys; defaults are already underneath.
 
 use super::{
-    Brake, Lists, Pacing, Policies, ScriptLimits, Server, Store, Wawp, Welcome, Window,
+    Brake, Lists, Pacing, Policies, Reconcile, ScriptLimits, Server, Silence, Store, Wawp, Welcome, Window,
     error::ConfigError,
     guarded::chain,
     node::{Node, Value},
@@ -185,4 +185,17 @@ pub(super) fn brake(read: &Reader<'_>, node: Node) -> Result<Brake> {
 pub(super) fn welcome(read: &Reader<'_>, node: Node) -> Result<Welcome> {
     let mut section = read.section(node, "[welcome]", &["window"])?;
     Ok(Welcome { window: read.duration(&read.required(&mut section, "window")?, "window")? })
+}
+
+pub(super) fn reconcile(read: &Reader<'_>, node: Node) -> Result<Reconcile> {
+    let mut section = read.section(node, "[reconcile]", &["every"])?;
+    Ok(Reconcile { every: read.duration(&read.required(&mut section, "every")?, "every")? })
+}
+
+pub(super) fn silence(read: &Reader<'_>, node: Node) -> Result<Silence> {
+    let mut section = read.section(node, "[silence]", &["after", "canary"])?;
+    Ok(Silence {
+        after: read.duration(&read.required(&mut section, "after")?, "after")?,
+        canary: read.duration(&read.required(&mut section, "canary")?, "canary")?,
+    })
 }

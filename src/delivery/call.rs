@@ -36,6 +36,7 @@ impl Courier {
         let outcome = self.call(&row, &rows).await;
         let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
         self.metrics.gateway_call(classes[0], outcome::word(&outcome), seconds);
+        self.note_readiness(&outcome);
         self.settle(id, &row, rows, &outcome).await?;
         Ok(Step::Again)
     }

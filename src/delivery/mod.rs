@@ -12,6 +12,7 @@ mod lanes;
 mod outcome;
 mod pacing;
 mod reads;
+mod reconcile;
 
 pub use reads::PhoneRequest;
 
@@ -110,6 +111,7 @@ pub struct Courier {
     lanes: Lanes,
     looks: Looks,
     wanted: reads::Wanted,
+    rounds: reconcile::Rounds,
     /// After a write somebody who asks for a phone comes first.
     phones_turn: bool,
     /// When to ask which groups we are in.
@@ -134,6 +136,8 @@ struct Health {
     failed_probes: u32,
     /// When a probe succeeded last, by elapsed time.
     vouched: Option<Duration>,
+    /// The session was not ready when it was asked last.
+    was_not_ready: bool,
 }
 
 impl Health {
@@ -144,6 +148,7 @@ impl Health {
             suspect: false,
             failed_probes: 0,
             vouched: None,
+            was_not_ready: false,
         }
     }
 }
@@ -162,6 +167,7 @@ impl Courier {
         let pacing = Pacing::new(parts.config.pacing, parts.steady.clone());
         let looks =
             Looks::new(parts.witness, parts.config.policies.fresh_for, parts.config.policies.evidence_wait);
+        let every = parts.config.reconcile.every;
         Self {
             session: parts.session,
             client: parts.client,
@@ -181,6 +187,7 @@ impl Courier {
             lanes: Lanes::default(),
             looks,
             wanted: reads::Wanted::default(),
+            rounds: reconcile::Rounds::new(every),
             phones_turn: false,
             listing_due: None,
             naming_due: None,
@@ -311,6 +318,8 @@ impl Courier {
         let now = self.steady.now();
         self.lanes.free_all(now);
         let hastened = self.store.hasten_rows(&self.session, now).await?;
+        // While it was away it may have heard what it never told us.
+        self.look_everywhere();
         tracing::info!(session = %self.session, rows = hastened, "the gateway works again");
         Ok(())
     }

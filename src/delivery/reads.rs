@@ -77,7 +77,8 @@ impl Courier {
     /// Makes one read if one is wanted and the ceiling permits. `Err` inside tells when to come again.
     pub(super) async fn read(&mut self, now: Timestamp) -> Result<Result<(), Option<Timestamp>>, StoreError> {
         self.collect_wanted(now);
-        let dues = [self.naming_due, self.wanted.next_due(), self.listing_due];
+        self.begin_rounds(now).await?;
+        let dues = [self.naming_due, self.wanted.next_due(), self.listing_due, self.rounds.next_due()];
         let Some(due) = dues.into_iter().flatten().min() else {
             return Ok(Err(None));
         };
@@ -174,12 +175,16 @@ impl Courier {
         let client = self.client.clone();
         let listed = match self.reading(async move { client.groups().await }).await? {
             Ok(groups) => {
+                self.settle_doubted(Some(&groups)).await?;
                 self.listing_due = None;
                 groups
             }
             Err(error) => {
                 tracing::warn!(session = %self.session, error = %error, "the groups could not be listed");
                 if !worth_asking_again(&error) {
+                    if matches!(error, CallError::Unsupported { .. } | CallError::Refused { .. }) {
+                        self.settle_doubted(None).await?;
+                    }
                     self.listing_due = None;
                 }
                 let named = self.config.groups.iter().filter_map(|block| block.pattern.as_ref());
@@ -187,7 +192,7 @@ impl Courier {
             }
         };
         for group in listed {
-            if self.config.group_for(group.as_str()).is_some() {
+            if self.config.group_for(group.as_str()).is_some() && !self.rounds.knows(&group) {
                 self.wanted.ask(group, now);
             }
         }
@@ -212,6 +217,7 @@ impl Courier {
         let outcome = call.await;
         let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
         self.metrics.gateway_call(Class::Read, super::outcome::word(&outcome), seconds);
+        self.note_readiness(&outcome);
         self.end_call(id, Vec::new()).await?;
         Ok(outcome)
     }
@@ -228,6 +234,7 @@ impl Courier {
         let (client, id) = (self.client.clone(), group.clone());
         let read = match about {
             About::Roster => {
+                self.rounds.plan(group.clone(), now, fastrand::f64());
                 let roster = self.reading(async move { client.roster(&id).await }).await?;
                 roster.map(|people| GroupSnapshot {
                     participants: Some(people),
@@ -256,10 +263,17 @@ impl Courier {
         tracing::warn!(session = %self.session, group = %group, error = %error, "a group could not be read");
         if worth_asking_again(error) {
             self.wanted.ask_about(group, about, now + AGAIN);
+        } else if about == About::Roster {
+            self.doubt_group(group, now);
         }
     }
 
-    async fn append(&mut self, kind: EventKind, group: &GroupId, at: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn append(
+        &mut self,
+        kind: EventKind,
+        group: &GroupId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         let event = Event { session: self.session.clone(), at, me: crate::ids::Person::default(), kind };
         let body = serde_json::to_vec(&event).map_err(|e| StoreError::Broken(e.to_string()))?;
         let key =

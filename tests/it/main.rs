@@ -12,6 +12,7 @@ mod edits;
 mod harness;
 mod identity;
 mod outages;
+mod reconcile;
 mod restart;
 mod scripts;
 mod sources;
