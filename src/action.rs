@@ -3,7 +3,11 @@
 //! Owns the tables that the whole way out relies on: which actions are calls, their class for the ceilings, their
 //! priority, whether a call may be repeated, and the states of an outbox row.
 
-use crate::ids::{GroupId, PersonId};
+mod call;
+
+pub use call::Call;
+
+use crate::ids::{GroupId, PersonId, Phone};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -83,6 +87,50 @@ pub enum Action {
         #[serde(with = "millis")]
         lasts: Option<Duration>,
     },
+    /// Name the group.
+    SetSubject {
+        /// Which group.
+        group: GroupId,
+        /// Its name from now on.
+        text: String,
+    },
+    /// Describe the group.
+    SetDescription {
+        /// Which group.
+        group: GroupId,
+        /// What it says from now on; empty clears it where the engine can.
+        text: String,
+    },
+    /// Who may edit subject and description.
+    LockInfo {
+        /// Where.
+        group: GroupId,
+        /// Only admins.
+        on: bool,
+    },
+    /// Into the group.
+    Add {
+        /// Into which group.
+        group: GroupId,
+        /// Whom.
+        phone: Phone,
+        /// If they cannot be added, the invite link goes to them by private message.
+        #[serde(default)]
+        invite: bool,
+    },
+    /// Make a group.
+    CreateGroup {
+        /// Its name.
+        subject: String,
+        /// Who is to be in it; admins among them.
+        members: Vec<Phone>,
+        /// Who of them is to be admin.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        admins: Vec<Phone>,
+        /// Its description.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+    },
     /// Tell the operators.
     Alert {
         /// What.
@@ -123,6 +171,11 @@ impl Action {
             Self::AnnounceOnly { .. } => "announce_only",
             Self::RevokeInvite { .. } => "revoke_invite",
             Self::Lockdown { .. } => "lockdown",
+            Self::SetSubject { .. } => "set_subject",
+            Self::SetDescription { .. } => "set_description",
+            Self::LockInfo { .. } => "lock_info",
+            Self::Add { .. } => "add",
+            Self::CreateGroup { .. } => "create_group",
             Self::Alert { .. } => "alert",
             Self::Log { .. } => "log",
         }
@@ -207,129 +260,6 @@ impl FromStr for Class {
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|class| class.as_str() == text);
         found.ok_or_else(|| format!("`{text}` is not a class of calls"))
-    }
-}
-
-/// One call to the gateway: what an outbox row holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "call", rename_all = "snake_case")]
-pub enum Call {
-    /// Remove one person.
-    Remove {
-        /// From which group.
-        group: GroupId,
-        /// Whom.
-        member: PersonId,
-    },
-    /// Write to one person.
-    Dm {
-        /// To whom.
-        to: PersonId,
-        /// What.
-        text: String,
-    },
-    /// One person's share of a welcome; rows of the same group, text and due time go out as one message.
-    Welcome {
-        /// Where.
-        group: GroupId,
-        /// Whom.
-        member: PersonId,
-        /// The text, see [`Action::Welcome`].
-        text: Option<String>,
-    },
-    /// Write to a group.
-    Say {
-        /// Where.
-        group: GroupId,
-        /// What.
-        text: String,
-        /// Ids mentioned in it.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        mentions: Vec<String>,
-    },
-    /// Set who may write.
-    AnnounceOnly {
-        /// Where.
-        group: GroupId,
-        /// Only admins.
-        on: bool,
-    },
-    /// Kill the invite link.
-    RevokeInvite {
-        /// Of which group.
-        group: GroupId,
-    },
-}
-
-impl Call {
-    /// The word for it in the API and the metrics.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Remove { .. } => "remove",
-            Self::Dm { .. } => "dm",
-            Self::Welcome { .. } => "welcome",
-            Self::Say { .. } => "say",
-            Self::AnnounceOnly { .. } => "announce_only",
-            Self::RevokeInvite { .. } => "revoke_invite",
-        }
-    }
-
-    /// The class it counts under; a private message's coldness is known only when it is sent.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Remove { .. } => Class::Remove,
-            Self::Dm { .. } => Class::Dm,
-            Self::Welcome { .. } | Self::Say { .. } => Class::GroupMessage,
-            Self::AnnounceOnly { .. } | Self::RevokeInvite { .. } => Class::Settings,
-        }
-    }
-
-    /// Smaller goes first: lockdown, removal, private message, group message, welcome.
-    pub fn priority(&self) -> u8 {
-        match self {
-            Self::AnnounceOnly { .. } | Self::RevokeInvite { .. } => 0,
-            Self::Remove { .. } => 1,
-            Self::Dm { .. } => 2,
-            Self::Say { .. } => 3,
-            Self::Welcome { .. } => 4,
-        }
-    }
-
-    /// Whether sending it again after an unknown outcome does no harm by itself (settings), as opposed to messages,
-    /// which are never repeated, and removals, which are repeated only while roster or directory show the person.
-    pub fn is_message(&self) -> bool {
-        matches!(self, Self::Dm { .. } | Self::Say { .. } | Self::Welcome { .. })
-    }
-
-    /// The group it touches, if it touches one.
-    pub fn group(&self) -> Option<&GroupId> {
-        match self {
-            Self::Remove { group, .. }
-            | Self::Welcome { group, .. }
-            | Self::Say { group, .. }
-            | Self::AnnounceOnly { group, .. }
-            | Self::RevokeInvite { group } => Some(group),
-            Self::Dm { .. } => None,
-        }
-    }
-
-    /// The person it touches, if it touches one.
-    pub fn member(&self) -> Option<PersonId> {
-        match self {
-            Self::Remove { member, .. } | Self::Welcome { member, .. } => Some(*member),
-            Self::Dm { to, .. } => Some(*to),
-            Self::Say { .. } | Self::AnnounceOnly { .. } | Self::RevokeInvite { .. } => None,
-        }
-    }
-
-    /// How long it may wait unsent.
-    pub fn lifetime(&self) -> Option<Duration> {
-        match self {
-            Self::Dm { .. } => Some(Duration::from_secs(24 * 3600)),
-            Self::Say { .. } => Some(Duration::from_secs(3600)),
-            Self::Welcome { .. } => Some(Duration::from_secs(600)),
-            Self::Remove { .. } | Self::AnnounceOnly { .. } | Self::RevokeInvite { .. } => None,
-        }
     }
 }
 

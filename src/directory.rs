@@ -76,7 +76,7 @@ pub enum Listed {
 }
 
 /// Whether `a` is surely before `b`. Moments told in whole seconds are compared as seconds.
-fn before(a: Timestamp, b: Timestamp) -> bool {
+pub(crate) fn before(a: Timestamp, b: Timestamp) -> bool {
     let whole = a.0.rem_euclid(1000) == 0 || b.0.rem_euclid(1000) == 0;
     if whole { a.0.div_euclid(1000) < b.0.div_euclid(1000) } else { a < b }
 }

@@ -68,6 +68,12 @@ pub enum EventKind {
     GroupChanged {
         /// The new values.
         group: GroupSnapshot,
+        /// Who changed it, where the event tells.
+        #[serde(default)]
+        by: Option<Person>,
+        /// It tells something that some engines tell wrongly: the group must be read.
+        #[serde(default)]
+        doubtful: bool,
     },
     /// Something about the membership changed and the event does not say what (a number change, a missing type):
     /// the roster must be read.
@@ -244,6 +250,52 @@ impl GroupSnapshot {
     }
 }
 
+/// Something about a group that people can change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aspect {
+    /// Its name: a text.
+    Subject,
+    /// Its description: a text.
+    Description,
+    /// Whether only admins may write.
+    AnnounceOnly,
+    /// Whether only admins may edit subject and description.
+    InfoLocked,
+    /// The invite link or code: a text.
+    Invite,
+}
+
+impl Aspect {
+    /// Every one, in the order in which they are judged.
+    pub const ALL: [Self; 5] =
+        [Self::Subject, Self::Description, Self::AnnounceOnly, Self::InfoLocked, Self::Invite];
+
+    /// The word that scripts see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Subject => "subject",
+            Self::Description => "description",
+            Self::AnnounceOnly => "announce_only",
+            Self::InfoLocked => "info_locked",
+            Self::Invite => "invite",
+        }
+    }
+}
+
+impl GroupSnapshot {
+    /// What it tells of one aspect: a text or a switch; `None` if it is silent.
+    pub fn told(&self, aspect: Aspect) -> Option<serde_json::Value> {
+        match aspect {
+            Aspect::Subject => self.subject.as_deref().map(Into::into),
+            Aspect::Description => self.description.as_deref().map(Into::into),
+            Aspect::AnnounceOnly => self.announce_only.map(Into::into),
+            Aspect::InfoLocked => self.info_locked.map(Into::into),
+            Aspect::Invite => self.invite.as_deref().map(Into::into),
+        }
+    }
+}
+
 /// The hook that a run calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -256,11 +308,14 @@ pub enum Hook {
     OnSweep,
     /// We entered a group.
     OnGroupJoined,
+    /// Something about a group was changed by somebody else.
+    OnGroupChanged,
 }
 
 impl Hook {
     /// Every hook, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::OnJoin, Self::OnLeave, Self::OnSweep, Self::OnGroupJoined];
+    pub const ALL: [Self; 5] =
+        [Self::OnJoin, Self::OnLeave, Self::OnSweep, Self::OnGroupJoined, Self::OnGroupChanged];
 
     /// The function's name in a script.
     pub fn function(self) -> &'static str {
@@ -269,6 +324,7 @@ impl Hook {
             Self::OnLeave => "on_leave",
             Self::OnSweep => "on_sweep",
             Self::OnGroupJoined => "on_group_joined",
+            Self::OnGroupChanged => "on_group_changed",
         }
     }
 
@@ -277,6 +333,15 @@ impl Hook {
         match self {
             Self::OnJoin | Self::OnLeave | Self::OnSweep => &["member", "group"],
             Self::OnGroupJoined => &["group"],
+            Self::OnGroupChanged => &["group", "change"],
+        }
+    }
+
+    /// Whether a run of it is about one person.
+    pub fn has_member(self) -> bool {
+        match self {
+            Self::OnJoin | Self::OnLeave | Self::OnSweep => true,
+            Self::OnGroupJoined | Self::OnGroupChanged => false,
         }
     }
 

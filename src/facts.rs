@@ -6,7 +6,7 @@
 use crate::{
     action::Asked,
     clock::Timestamp,
-    event::{Hook, Role, Via},
+    event::{Aspect, Hook, Role, Via},
     ids::{GroupId, Person, PersonId, SessionName},
 };
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,23 @@ impl GroupFacts {
     pub fn we_are_admin(&self) -> bool {
         self.sessions.iter().any(|(_, role)| role.is_admin())
     }
+}
+
+/// One thing about a group that somebody else changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupChange {
+    /// What.
+    pub what: Aspect,
+    /// What it was: a text or a switch; null if nobody told. If we are putting an earlier change back, what it will be then.
+    pub before: serde_json::Value,
+    /// What it is now.
+    pub after: serde_json::Value,
+    /// Who did it, where told.
+    pub by: Option<Person>,
+    /// Their role in the group.
+    pub by_role: Role,
+    /// How often changes of this thing in this group were answered with a call within the last hour.
+    pub answered: u32,
 }
 
 /// A fact that has to be looked up.
@@ -252,6 +269,8 @@ pub struct Facts {
     pub member: Option<MemberFacts>,
     /// The group.
     pub group: GroupFacts,
+    /// What was changed about the group, for the hook that tells it.
+    pub change: Option<GroupChange>,
     /// IANA name of the group's time zone.
     pub time_zone: String,
     /// Language for templates, if the group sets one.

@@ -139,6 +139,14 @@ impl Courier {
             Call::Say { group, text, mentions } => client.send_text(group.as_str(), text, mentions).await,
             Call::AnnounceOnly { group, on } => client.announce_only(group, *on).await,
             Call::RevokeInvite { group } => client.revoke_invite(group).await.map(|_| ()),
+            Call::SetSubject { group, text } => client.set_subject(group, text).await,
+            Call::SetDescription { group, text } => client.set_description(group, text).await,
+            Call::LockInfo { group, on } => client.lock_info(group, *on).await,
+            Call::Add { group, .. } => client.add(group, &self.jid(row)).await,
+            Call::Promote { group, .. } => client.promote(group, &self.jid(row)).await,
+            Call::Invite { .. } | Call::CreateGroup { .. } => {
+                Err(CallError::Unsupported { why: "not yet".into() })
+            }
             Call::Welcome { group, text, .. } => {
                 // Who left and came back within the window has two rows and is one person.
                 let mut named = HashSet::new();

@@ -147,9 +147,17 @@ impl Courier {
         match &row.call {
             Call::Remove { .. } => self.clear_removal(row, classes, now).await,
             Call::Welcome { .. } => self.clear_welcome(row, classes, now).await,
-            Call::Dm { .. } | Call::Say { .. } | Call::AnnounceOnly { .. } | Call::RevokeInvite { .. } => {
-                Ok(Clearance::Go { rows: vec![row.clone()], classes })
-            }
+            Call::Dm { .. }
+            | Call::Say { .. }
+            | Call::AnnounceOnly { .. }
+            | Call::RevokeInvite { .. }
+            | Call::SetSubject { .. }
+            | Call::SetDescription { .. }
+            | Call::LockInfo { .. }
+            | Call::Add { .. }
+            | Call::Invite { .. }
+            | Call::Promote { .. }
+            | Call::CreateGroup { .. } => Ok(Clearance::Go { rows: vec![row.clone()], classes }),
         }
     }
 
@@ -157,7 +165,7 @@ impl Courier {
     fn classes(&self, row: &Row, now: Timestamp) -> Vec<Class> {
         let warm = row.wrote_to_us_at.is_some_and(|at| at + WARM_FOR > now);
         match row.call {
-            Call::Dm { .. } if !warm => vec![Class::Dm, Class::ColdDm],
+            Call::Dm { .. } | Call::Invite { .. } if !warm => vec![Class::Dm, Class::ColdDm],
             _ => vec![row.call.class()],
         }
     }

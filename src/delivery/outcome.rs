@@ -113,7 +113,7 @@ pub(super) fn meaning(
         CallError::Fatal { .. } => {
             Meaning { alert: true, ..ended(RowState::Dead, note, Consequence::Healthy) }
         }
-        CallError::Unknown { .. } if row.call.is_message() => {
+        CallError::Unknown { .. } if row.call.is_once() => {
             Meaning { alert: true, ..ended(RowState::Unknown, note, Consequence::Suspect) }
         }
         CallError::Unknown { .. }

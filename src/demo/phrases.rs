@@ -58,6 +58,11 @@ fn phrase(asked: &Asked, all: &[Asked]) -> Option<Phrase> {
         }
         Action::AnnounceOnly { on, .. } => format!("announce-only {}", if *on { "on" } else { "off" }),
         Action::RevokeInvite { .. } => "a new invite link".into(),
+        Action::SetSubject { text, .. } => format!("to be named {text}"),
+        Action::SetDescription { .. } => "to be described anew".into(),
+        Action::LockInfo { on, .. } => format!("info {}", if *on { "locked" } else { "open" }),
+        Action::Add { .. } => "to be added".into(),
+        Action::CreateGroup { subject, .. } => format!("a new group: {subject}"),
         Action::Alert { text } => format!("you are told: {text}"),
         Action::Tag { .. } | Action::Untag { .. } | Action::Log { .. } => return None,
     };
@@ -82,6 +87,7 @@ pub(super) fn row(row: &Row) -> String {
             let why = if row.reason.is_empty() { String::new() } else { format!(" ({})", row.reason) };
             format!("open again: everybody may write{why}")
         }
+        (Call::SetSubject { text, .. }, RowState::Done) => format!("its name is {text}"),
         (Call::RevokeInvite { .. }, RowState::Done) => "the old invite link is dead".into(),
         (call, state) => format!("{} {state}{note}", call.name().replace('_', " ")),
     }

@@ -7,6 +7,7 @@ use crate::{
     config::{self, Mode},
     event::{Role, Via},
     facts::{Lookup, Verdict},
+    group_info::MOST_ANSWERS,
     ids::SessionName,
     policy::PolicyError,
     store::{Effect, Failure, NewRow, RunInput, RunRecord, RunState},
@@ -71,11 +72,39 @@ pub(super) fn decided(case: &Case<'_>, verdict: Verdict) -> RunRecord {
             None => record.effects.extend(effect(case, asked)),
         }
     }
+    stop_insisting(case, &mut record);
     if verdict.look_again && case.can_look_again {
         record.recheck_at = LOOKS.get(case.input.round as usize).map(|wait| case.now + *wait);
     }
     record.verdict = verdict;
     record
+}
+
+/// Somebody who changes a thing again and again does not give in, and may be another guard: from a certain number of
+/// answers on the change stands, and people decide.
+fn stop_insisting(case: &Case<'_>, record: &mut RunRecord) {
+    let Some(change) = case.input.change.as_ref().filter(|change| change.answered >= MOST_ANSWERS) else {
+        return;
+    };
+    let what = change.what.as_str();
+    let answers = |row: &&mut NewRow| row.call.sets().is_some_and(|(aspect, _)| aspect == change.what);
+    let mut stopped = false;
+    for row in record.rows.iter_mut().filter(|row| row.state == RowState::Waiting).filter(answers) {
+        row.state = RowState::Refused;
+        row.note = Some(format!("guard rail: {what} was set {MOST_ANSWERS} times within the hour already"));
+        stopped = true;
+    }
+    if stopped {
+        record.effects.push(Effect::Alert {
+            kind: "group_changed".into(),
+            key: format!("{} insists {what}", case.input.group.id.as_str()),
+            text: format!(
+                "{}: {what} is changed again and again; after {MOST_ANSWERS} answers within an hour it is left as it is, \
+                 please look who does that",
+                case.input.group.subject
+            ),
+        });
+    }
 }
 
 /// The record of a run that failed: no action, parked, the operator told.
@@ -156,6 +185,13 @@ fn row_call(asked: &Asked) -> Option<Call> {
         Action::Say { group, text, mentions } => Call::Say { group, text, mentions },
         Action::AnnounceOnly { group, on } => Call::AnnounceOnly { group, on },
         Action::RevokeInvite { group } => Call::RevokeInvite { group },
+        Action::SetSubject { group, text } => Call::SetSubject { group, text },
+        Action::SetDescription { group, text } => Call::SetDescription { group, text },
+        Action::LockInfo { group, on } => Call::LockInfo { group, on },
+        Action::Add { group, phone, .. } => Call::Add { group, phone },
+        Action::CreateGroup { subject, members, admins, description } => {
+            Call::CreateGroup { subject, members, admins, description }
+        }
         Action::Remove { .. }
         | Action::Admit
         | Action::Tag { .. }
@@ -235,6 +271,11 @@ fn effect(case: &Case<'_>, asked: &Asked) -> Option<Effect> {
         | Action::Say { .. }
         | Action::AnnounceOnly { .. }
         | Action::RevokeInvite { .. }
+        | Action::SetSubject { .. }
+        | Action::SetDescription { .. }
+        | Action::LockInfo { .. }
+        | Action::Add { .. }
+        | Action::CreateGroup { .. }
         | Action::Log { .. } => None,
     }
 }

@@ -64,6 +64,7 @@ impl Gathering {
             now: input.now,
             member: input.member.clone(),
             group,
+            change: input.change.clone(),
             time_zone: block.time_zone.clone().unwrap_or_else(|| self.config.server.time_zone.clone()),
             language: block.language.clone().or_else(|| self.config.server.language.clone()),
             answers: Vec::new(),

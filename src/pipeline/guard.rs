@@ -102,6 +102,7 @@ mod tests {
                 sessions: Vec::new(),
                 params: serde_json::Map::new(),
             },
+            change: None,
         }
     }
 

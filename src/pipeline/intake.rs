@@ -64,9 +64,9 @@ fn group_of(kind: &EventKind) -> Option<&GroupId> {
         | EventKind::SelfLeft { group }
         | EventKind::MembershipUnclear { group }
         | EventKind::GroupMessage { group, .. } => Some(group),
-        EventKind::SelfJoined { group } | EventKind::GroupChanged { group } | EventKind::Roster { group } => {
-            Some(&group.id)
-        }
+        EventKind::SelfJoined { group }
+        | EventKind::GroupChanged { group, .. }
+        | EventKind::Roster { group } => Some(&group.id),
         // Ours: a lockdown is released and a recheck looked at even if the block was renamed meanwhile.
         EventKind::LockdownDue { .. } | EventKind::Recheck { .. } => None,
         EventKind::DirectMessage { .. } | EventKind::SessionStatus { .. } | EventKind::Ignored { .. } => None,

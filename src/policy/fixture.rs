@@ -6,7 +6,7 @@
 use super::{samples, time, vocabulary};
 use crate::{
     clock::{self, Timestamp},
-    event::{Hook, Role, Via},
+    event::{Aspect, Hook, Role, Via},
     facts::{Answer, Facts, ListHit, Lookup, MemberFacts, Need, Status, Subscription},
     ids::{GroupId, Jid, Lid, Person, Phone, SessionName},
 };
@@ -20,6 +20,10 @@ pub(super) struct Given {
     joins: u64,
     leaves: u64,
 }
+
+/// What a test may tell.
+const KEYS: [&str; 9] =
+    ["member", "group", "change", "params", "now", "joins", "leaves", "time_zone", "language"];
 
 type Told<T> = Result<T, String>;
 
@@ -45,8 +49,9 @@ impl Given {
         let facts = Facts {
             hook,
             now: samples::NOW,
-            member: (hook != Hook::OnGroupJoined).then(samples::ordinary_member),
+            member: hook.has_member().then(samples::ordinary_member),
             group: samples::ordinary_group(),
+            change: (hook == Hook::OnGroupChanged).then(samples::ordinary_change),
             time_zone: "UTC".into(),
             language: None,
             answers: Vec::new(),
@@ -63,15 +68,14 @@ impl Given {
             match key.as_str() {
                 "member" => given.member(map_of("member", value)?)?,
                 "group" => given.group(map_of("group", value)?)?,
+                "change" => given.change(map_of("change", value)?)?,
                 "params" => given.facts.group.params = json_map(map_of("params", value)?)?,
                 "joins" => given.joins = count(&key, &value)?,
                 "leaves" => given.leaves = count(&key, &value)?,
                 "time_zone" => given.facts.time_zone = text(&key, value)?,
                 "language" => given.facts.language = Some(text(&key, value)?),
                 other => {
-                    let keys =
-                        ["member", "group", "params", "now", "joins", "leaves", "time_zone", "language"];
-                    return Err(unknown_key("a test", other, keys));
+                    return Err(unknown_key("a test", other, KEYS));
                 }
             }
         }
@@ -172,6 +176,43 @@ impl Given {
     }
 }
 
+impl Given {
+    fn change(&mut self, map: Map) -> Told<()> {
+        let Some(change) = &mut self.facts.change else { return Err("this hook has no change".into()) };
+        for (key, value) in map {
+            match key.as_str() {
+                "what" => {
+                    let word = text(&key, value)?;
+                    let found = Aspect::ALL.into_iter().find(|aspect| aspect.as_str() == word);
+                    change.what =
+                        found.ok_or_else(|| unknown_key("`what`", &word, Aspect::ALL.map(Aspect::as_str)))?;
+                }
+                "before" => change.before = json(&value)?,
+                "after" => change.after = json(&value)?,
+                "by" => change.by = person(&value)?,
+                "by_role" => change.by_role = role(&key, value)?,
+                "by_is_admin" => {
+                    change.by_role = if truth(&key, &value)? { Role::Admin } else { Role::Member };
+                }
+                other => {
+                    let words = vocabulary::WORDS.iter();
+                    let own =
+                        words.filter(|word| word.owner == vocabulary::Owner::Change).map(|word| word.name);
+                    return Err(unknown_key("`change`", other, own));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn role(key: &str, value: Dynamic) -> Told<Role> {
+    let word = text(key, value)?;
+    let roles = [Role::Unknown, Role::Member, Role::Admin, Role::Creator];
+    let found = roles.into_iter().find(|role| role.as_str() == word);
+    found.ok_or_else(|| unknown_key(&format!("`{key}`"), &word, roles.map(Role::as_str)))
+}
+
 fn untold<T>() -> Lookup<T> {
     Lookup::Unknown { why: "the test does not tell it".into() }
 }
@@ -191,12 +232,7 @@ fn identity(member: &mut MemberFacts, key: &str, value: &Dynamic) -> Option<Told
             }
             "id" => member.person = person(value)?.unwrap_or_default(),
             "name" => member.name = optional_text(key, value)?,
-            "role" => {
-                let word = text(key, value.clone())?;
-                let roles = [Role::Unknown, Role::Member, Role::Admin, Role::Creator];
-                let found = roles.into_iter().find(|role| role.as_str() == word);
-                member.role = found.ok_or_else(|| unknown_key("`role`", &word, roles.map(Role::as_str)))?;
-            }
+            "role" => member.role = role(key, value.clone())?,
             "is_admin" => member.role = if truth(key, value)? { Role::Admin } else { Role::Member },
             "via" => {
                 let word = text(key, value.clone())?;

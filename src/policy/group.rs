@@ -60,6 +60,20 @@ macro_rules! from_directory {
     };
 }
 
+/// The longest name and description that WhatsApp takes.
+pub(super) const LONGEST_SUBJECT: usize = 100;
+pub(super) const LONGEST_DESCRIPTION: usize = 2048;
+
+/// A text of a group's info, of a length that can be set.
+fn bounded<'a>(ctx: &NativeCallContext<'_>, text: &'a str, longest: usize) -> Fallible<&'a str> {
+    let length = text.chars().count();
+    if length > longest {
+        let why = format!("`{}` takes at most {longest} characters, these are {length}", ctx.fn_name());
+        return Err(misuse(ctx.call_position(), why));
+    }
+    Ok(text)
+}
+
 /// Gives the engine `group`.
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Group>("group");
@@ -99,6 +113,7 @@ pub(super) fn register(engine: &mut Engine) {
         });
     register_messages(engine);
     register_settings(engine);
+    register_info(engine);
 }
 
 /// Counts in a window, under the name by which the script asks.
@@ -172,6 +187,29 @@ fn register_settings(engine: &mut Engine) {
                 group.0.ask(&ctx, action, reason)
             },
         );
+}
+
+/// Name, description, and who may edit them.
+fn register_info(engine: &mut Engine) {
+    engine
+        .register_fn(
+            "set_subject",
+            |ctx: NativeCallContext<'_>, group: &mut Group, text: &str| -> Fallible<()> {
+                let text = bounded(&ctx, wording(&ctx, text, "text")?, LONGEST_SUBJECT)?.to_owned();
+                group.0.ask(&ctx, Action::SetSubject { group: group.0.facts.group.id.clone(), text }, "")
+            },
+        )
+        .register_fn(
+            "set_description",
+            |ctx: NativeCallContext<'_>, group: &mut Group, text: &str| -> Fallible<()> {
+                // An empty one is a wish like any other; whether it can be fulfilled only the gateway's engine knows.
+                let text = bounded(&ctx, text, LONGEST_DESCRIPTION)?.to_owned();
+                group.0.ask(&ctx, Action::SetDescription { group: group.0.facts.group.id.clone(), text }, "")
+            },
+        )
+        .register_fn("lock_info", |ctx: NativeCallContext<'_>, group: &mut Group, on: bool| {
+            group.0.ask(&ctx, Action::LockInfo { group: group.0.facts.group.id.clone(), on }, "")
+        });
 }
 
 #[cfg(test)]

@@ -270,6 +270,7 @@ impl Lint<'_> {
         let owner = match variable {
             "member" => Owner::Member,
             "group" => Owner::Group,
+            "change" => Owner::Change,
             _ => return,
         };
         if self.shadowed.contains(variable) {
@@ -292,8 +293,12 @@ impl Lint<'_> {
         if vocabulary::words(name).any(|word| own(&word)) || self.functions.iter().any(|(f, _)| f == name) {
             return;
         }
-        let other = if owner == Owner::Member { "group" } else { "member" };
-        let hint = if vocabulary::words(name).any(|word| matches!(word.owner, Owner::Member | Owner::Group)) {
+        let other = |word: &Word| match word.owner {
+            Owner::Member => Some("member"),
+            Owner::Group => Some("group"),
+            Owner::Change | Owner::Time | Owner::Global => None,
+        };
+        let hint = if let Some(other) = vocabulary::words(name).find_map(other) {
             format!("; `{other}` has")
         } else {
             let theirs = vocabulary::WORDS.iter().filter(own).map(|word| word.name);
@@ -442,7 +447,7 @@ impl Lint<'_> {
 }
 
 fn is_fact(variable: &str) -> bool {
-    matches!(variable, "member" | "group" | "now")
+    matches!(variable, "member" | "group" | "change" | "now")
 }
 
 fn not_available(name: &str) -> String {

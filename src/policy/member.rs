@@ -38,7 +38,7 @@ fn time_value(value: Option<Timestamp>) -> Value {
 }
 
 /// How scripts and evidence write another person: the phone where known, else the LID.
-fn person_text(person: Person) -> Option<String> {
+pub(super) fn person_text(person: Person) -> Option<String> {
     person.phone.map(|phone| phone.e164()).or_else(|| person.lid.map(|lid| lid.jid()))
 }
 

@@ -8,6 +8,7 @@ mod book;
 #[cfg(test)]
 mod book_tests;
 mod bounds;
+mod change;
 mod engine;
 mod error;
 mod fixture;
@@ -177,6 +178,10 @@ impl PolicySet {
             Hook::OnGroupJoined => {
                 engine.call_fn_with_options(options, scope, &policy.ast, hook.function(), (group,))
             }
+            Hook::OnGroupChanged => {
+                let change = change::Change(Arc::clone(run));
+                engine.call_fn_with_options(options, scope, &policy.ast, hook.function(), (group, change))
+            }
             Hook::OnJoin | Hook::OnLeave | Hook::OnSweep => {
                 engine.call_fn_with_options(options, scope, &policy.ast, hook.function(), (member, group))
             }
@@ -192,7 +197,7 @@ impl PolicySet {
             policies,
             look_again: false,
         };
-        verdict.look_again = unknown && verdict.final_action().is_none();
+        verdict.look_again = unknown && verdict.final_action().is_none() && run.facts.hook.has_member();
         verdict
     }
 

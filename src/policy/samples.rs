@@ -4,8 +4,10 @@
 use super::{ChainSpec, ErrorKind, LoadSpec, Outcome, PolicyError, PolicySet};
 use crate::{
     clock::Timestamp,
-    event::{Hook, Role, Via},
-    facts::{Answer, Facts, GroupFacts, ListHit, Lookup, MemberFacts, Need, Status, Subscription},
+    event::{Aspect, Hook, Role, Via},
+    facts::{
+        Answer, Facts, GroupChange, GroupFacts, ListHit, Lookup, MemberFacts, Need, Status, Subscription,
+    },
     ids::{GroupId, Lid, Person, PersonId, Phone, SessionName},
 };
 use std::collections::BTreeSet;
@@ -60,6 +62,46 @@ pub(super) fn ordinary_group() -> GroupFacts {
         sessions: vec![(SessionName::new("main"), Role::Admin)],
         params: serde_json::Map::new(),
     }
+}
+
+/// A name changed by a member.
+pub(super) fn ordinary_change() -> GroupChange {
+    GroupChange {
+        what: Aspect::Subject,
+        before: "[CLUB-1] Our club".into(),
+        after: "Buy here".into(),
+        by: Some(ordinary_member().person),
+        by_role: Role::Member,
+        answered: 0,
+    }
+}
+
+/// Every kind of change, by people of every kind.
+fn changes() -> Vec<Option<GroupChange>> {
+    let of = |what, before: serde_json::Value, after: serde_json::Value| GroupChange {
+        what,
+        before,
+        after,
+        ..ordinary_change()
+    };
+    vec![
+        Some(ordinary_change()),
+        Some(GroupChange { by: None, by_role: Role::Unknown, ..ordinary_change() }),
+        Some(GroupChange {
+            by: Some(Person::of_lid(Lid::from_u64(9))),
+            by_role: Role::Admin,
+            ..ordinary_change()
+        }),
+        Some(of(Aspect::Description, "For members".into(), "".into())),
+        Some(of(Aspect::Description, "".into(), "x".into())),
+        Some(of(Aspect::AnnounceOnly, false.into(), true.into())),
+        Some(of(Aspect::InfoLocked, true.into(), false.into())),
+        Some(of(
+            Aspect::Invite,
+            "https://chat.whatsapp.com/Old".into(),
+            "https://chat.whatsapp.com/New".into(),
+        )),
+    ]
 }
 
 /// Somebody built-in: the facts, and the answers to what a script may ask.
@@ -226,8 +268,9 @@ fn try_hook(
     people: &[Sample],
 ) -> Vec<PolicyError> {
     let mut problems = Vec::new();
-    for sample in people {
-        let Some(problem) = try_one(set, chain, alone, hook, sample) else { continue };
+    let changes = if hook == Hook::OnGroupChanged { changes() } else { vec![None] };
+    for (sample, change) in people.iter().flat_map(|one| changes.iter().map(move |change| (one, change))) {
+        let Some(problem) = try_one(set, chain, alone, (hook, change.clone()), sample) else { continue };
         let endless = matches!(problem.kind, ErrorKind::Limit | ErrorKind::Overload);
         let kind = if endless { problem.kind } else { ErrorKind::Trial };
         problems.push(PolicyError { kind, ..problem });
@@ -242,7 +285,7 @@ fn try_one(
     set: &PolicySet,
     chain: &ChainSpec,
     alone: &[crate::config::ChainLink],
-    hook: Hook,
+    (hook, change): (Hook, Option<GroupChange>),
     sample: &Sample,
 ) -> Option<PolicyError> {
     let mut group = sample.group.clone();
@@ -250,8 +293,9 @@ fn try_one(
     let mut facts = Facts {
         hook,
         now: NOW,
-        member: (hook != Hook::OnGroupJoined).then(|| sample.member.clone()),
+        member: hook.has_member().then(|| sample.member.clone()),
         group,
+        change,
         time_zone: "UTC".into(),
         language: None,
         answers: Vec::new(),

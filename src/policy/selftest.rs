@@ -328,7 +328,7 @@ fn unreached(set: &PolicySet, reached: &BTreeSet<(String, u32)>) -> Vec<(String,
 
 /// The lines on which a policy asks for something.
 fn action_lines(ast: &AST) -> BTreeSet<u32> {
-    const ACTIONS: [&str; 13] = [
+    const ACTIONS: [&str; 16] = [
         "remove",
         "admit",
         "dm",
@@ -339,6 +339,9 @@ fn action_lines(ast: &AST) -> BTreeSet<u32> {
         "announce_only",
         "revoke_invite",
         "lockdown",
+        "set_subject",
+        "set_description",
+        "lock_info",
         "alert",
         "log",
         "block",

@@ -59,6 +59,7 @@ fn problem(loaded: Result<PolicySet, LoadError>) -> PolicyError {
 
 fn facts() -> Facts {
     Facts {
+        change: None,
         hook: Hook::OnJoin,
         now: samples::NOW,
         member: Some(samples::ordinary_member()),

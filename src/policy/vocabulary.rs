@@ -10,6 +10,8 @@ pub(super) enum Owner {
     Member,
     /// `group.…`
     Group,
+    /// `change.…`
+    Change,
     /// A moment: `now`, `member.joined_at`.
     Time,
     /// No owner: called by its bare name.
@@ -67,7 +69,7 @@ pub(super) const RECORD_KEYS: &[&str] = &[
     "added_at",
 ];
 
-use Owner::{Global, Group, Member, Time};
+use Owner::{Change, Global, Group, Member, Time};
 
 /// Every documented word (`policy-api.md` §3, §4).
 #[rustfmt::skip]
@@ -99,8 +101,12 @@ pub(super) const WORDS: &[Word] = &[
     call(Group, "announce_only", &[1], "group.announce_only(true)"),
     call(Group, "revoke_invite", &[0], "group.revoke_invite()"),
     call(Group, "lockdown", &[2], "group.lockdown(\"30m\", \"reason\")"),
-    planned(Group, "add"), planned(Group, "lock_info"), planned(Group, "set_subject"), planned(Group, "set_description"),
-    planned(Group, "set_picture"), planned(Group, "label"), planned(Group, "unlabel"), planned(Group, "leave"),
+    call(Group, "set_subject", &[1], "group.set_subject(\"text\")"),
+    call(Group, "set_description", &[1], "group.set_description(\"text\")"),
+    call(Group, "lock_info", &[1], "group.lock_info(true)"),
+    read(Change, "what"), read(Change, "before"), read(Change, "after"), read(Change, "by"), read(Change, "by_role"),
+    read(Change, "by_is_admin"),
+    planned(Group, "add"), planned(Group, "set_picture"), planned(Group, "label"), planned(Group, "unlabel"), planned(Group, "leave"),
     planned(Group, "archive"), planned(Group, "delete"), planned(Group, "tag"), planned(Group, "untag"),
     planned(Group, "after"), planned(Group, "every"), planned(Group, "daily"), planned(Group, "cancel"),
     planned(Member, "after"), planned(Member, "every"), planned(Member, "daily"), planned(Member, "cancel"),
@@ -118,15 +124,8 @@ pub(super) const WORDS: &[Word] = &[
 ];
 
 /// Hooks that are documented and not called by this version.
-pub(super) const PLANNED_HOOKS: &[&str] = &[
-    "on_request",
-    "on_message",
-    "on_direct_message",
-    "on_group_changed",
-    "on_subscription",
-    "on_trigger",
-    "on_timer",
-];
+pub(super) const PLANNED_HOOKS: &[&str] =
+    &["on_request", "on_message", "on_direct_message", "on_subscription", "on_trigger", "on_timer"];
 
 /// Variables that every function sees.
 pub(super) const VARIABLES: &[&str] = &["now", "params"];

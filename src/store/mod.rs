@@ -12,7 +12,7 @@ use crate::{
     clock::Timestamp,
     config::Mode,
     event::{Event, Hook},
-    facts::{GroupFacts, MemberFacts, Subscription, Verdict},
+    facts::{GroupChange, GroupFacts, MemberFacts, Subscription, Verdict},
     ids::{DecisionId, EntryId, GroupId, Lid, OutboxId, Person, PersonId, Phone, SessionName},
 };
 use async_trait::async_trait;
@@ -166,6 +166,8 @@ pub struct RunInput {
     pub member: Option<MemberFacts>,
     /// The group; `params` empty.
     pub group: GroupFacts,
+    /// What was changed about it, for the hook that tells it.
+    pub change: Option<GroupChange>,
 }
 
 /// Where a run stands.

@@ -18,6 +18,10 @@ use std::time::Duration;
 pub(crate) enum What {
     /// One person out of a group.
     Remove,
+    /// One person into a group.
+    Add,
+    /// A new group.
+    Create,
     /// A message to a person.
     Private,
     /// A message to a group.
@@ -31,7 +35,7 @@ pub(crate) enum What {
 impl What {
     /// Whether the call names a person, whose id can have the wrong form.
     fn names_person(self) -> bool {
-        matches!(self, Self::Remove | Self::Private)
+        matches!(self, Self::Remove | Self::Add | Self::Private)
     }
 
     /// Sent, outcome unknown; a read may simply be repeated.
@@ -141,7 +145,7 @@ impl Verdict {
             }
             Value::String(text) => self.words(text.trim()).map(|()| value),
             Value::Array(items) if items.is_empty() => Err(self.unknown("the answer is an empty list")),
-            _ if self.what == What::Remove => self.each_person(&value, 3).map(|()| value),
+            _ if matches!(self.what, What::Remove | What::Add) => self.each_person(&value, 3).map(|()| value),
             _ => Ok(value),
         }
     }
@@ -153,7 +157,7 @@ impl Verdict {
         if text.contains(char::is_whitespace) || failure::named(text).is_some() || self.by_words().is_some() {
             return Err(self.inside(false));
         }
-        if self.what == What::Remove && !is_yes {
+        if matches!(self.what, What::Remove | What::Add) && !is_yes {
             return Err(self.unknown("the answer does not show whether it was done"));
         }
         Ok(())

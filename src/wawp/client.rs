@@ -3,6 +3,10 @@
 //! Every method is exactly one request, so whoever holds the ceilings can count methods. What an answer means is judged in
 //! `answer`; what a failure asks of the caller is [`CallError`].
 
+mod groups;
+
+pub use groups::Created;
+
 use super::{
     answer::{Body, What, classify},
     error::{CallError, Outcome},

@@ -22,6 +22,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ("excerpt", &[], ""),
     ("aside", &[], ""),
     ("directory", &[], ""),
+    ("group_info", &["directory"], "how long rosters lag, and which moment is before which"),
     ("retry", &[], ""),
     ("welcome", &[], ""),
     ("limits", &["config"], "the windows are read as they are counted: one type, the configuration's"),
@@ -34,7 +35,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ("telemetry", &["store"], "only `store::EntryState` and the depths it shows; it never asks the store"),
     (
         "store",
-        &["config", "directory", "limits"],
+        &["config", "directory", "group_info", "limits"],
         "rulings are applied where rows are; of the configuration only `Mode`",
     ),
     ("ingress", &["config", "store", "telemetry"], ""),
@@ -45,7 +46,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "pipeline",
-        &["aside", "config", "lists", "policy", "store", "subscriptions", "telemetry", "wawp"],
+        &["aside", "config", "group_info", "lists", "policy", "store", "subscriptions", "telemetry", "wawp"],
         "of `wawp` only the translation; never the delivery",
     ),
     (
@@ -120,7 +121,7 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// The pure rooms: no runtime, no database, no HTTP.
 const PURE: &[&str] =
-    &["directory", "policy", "limits", "retry", "welcome", "ids", "event", "action", "facts"];
+    &["directory", "group_info", "policy", "limits", "retry", "welcome", "ids", "event", "action", "facts"];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

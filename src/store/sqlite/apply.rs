@@ -13,6 +13,7 @@ use crate::{
     clock::Timestamp,
     directory::{Joining, Leaving, Presence, SAME_JOIN, is_new_self_join},
     event::{Event, EventKind, GroupSnapshot, Hook, Participant, Via},
+    group_info::Manner,
     ids::{DecisionId, EntryId, GroupId, Person, PersonId, SessionName},
     store::{Applied, EntryState, Reading, StoreError},
 };
@@ -84,10 +85,8 @@ impl Step<'_> {
             EventKind::RolesChanged { group, people } => self.roles(event, group, people),
             EventKind::SelfJoined { group } => self.self_joined(event, group),
             EventKind::SelfLeft { group } => self.self_left(event, group),
-            EventKind::GroupChanged { group } => {
-                let known = self.group(event, &group.id)?;
-                groups::update(self.db, known.id, group)?;
-                Ok(None)
+            EventKind::GroupChanged { group, by, doubtful } => {
+                self.group_changed(event, group, *by, *doubtful)
             }
             EventKind::MembershipUnclear { group } => {
                 self.group(event, group)?;
@@ -105,7 +104,7 @@ impl Step<'_> {
     }
 
     /// The group of an event that only somebody inside can hear. At its first sight its roster is wanted.
-    fn group(&mut self, event: &Event, jid: &GroupId) -> Result<Group, StoreError> {
+    pub(super) fn group(&mut self, event: &Event, jid: &GroupId) -> Result<Group, StoreError> {
         let group = groups::resolve(self.db, jid)?;
         let known = groups::presence(self.db, group.id, &event.session)?;
         let hears = known.is_none_or(|known| !known.inside && event.at > known.since + SAME_JOIN);
@@ -202,7 +201,7 @@ impl Step<'_> {
     fn self_joined(&mut self, event: &Event, told: &GroupSnapshot) -> Outcome {
         let group = groups::resolve(self.db, &told.id)?;
         let known = groups::presence(self.db, group.id, &event.session)?;
-        groups::update(self.db, group.id, told)?;
+        self.info(event, group.id, told, (Manner::Entered, None))?;
         if known.is_some_and(|known| !known.inside) && !is_new_self_join(known, event.at) {
             return Ok(Some("older than our leaving".into()));
         }

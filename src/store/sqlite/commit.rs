@@ -1,7 +1,7 @@
 //! Runs: what they need, and committing what they came to.
 
 use super::{
-    alerts, groups,
+    alerts, changes, groups,
     members::{self, At},
     outbox, people, timers,
     words::{Columns, Word, to_json},
@@ -68,6 +68,7 @@ fn input(
         state: row.word("state")?,
         member,
         group: facts,
+        change: changes::of_run(db, id)?,
     }))
 }
 
@@ -102,6 +103,7 @@ fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
         )
         .optional()?;
     let Some((session, round)) = run else { return Ok(()) };
+    changes::decided(db, record)?;
     outbox::write(db, record.id, &record.rows, record.decided_at)?;
     for effect in &record.effects {
         take_effect(db, record, effect)?;

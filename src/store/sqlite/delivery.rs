@@ -149,11 +149,11 @@ fn settle_one(
     ledger_now: Timestamp,
 ) -> Result<(), StoreError> {
     let Some(row) = outbox::head(db, id)? else { return Ok(()) };
-    let message = row.call.is_message();
+    let once = row.call.is_once();
     let live = match row.state {
         RowState::Waiting | RowState::Held | RowState::Sending => true,
-        // What may have reached people is never sent again.
-        RowState::Unknown => !(message && settled.state == RowState::Waiting),
+        // What may have reached people, or made a group, is never sent again.
+        RowState::Unknown => !(once && settled.state == RowState::Waiting),
         _ => false,
     };
     if !live {
@@ -181,7 +181,7 @@ pub(super) fn recover(db: &Connection, now: Timestamp, ledger_now: Timestamp) ->
     let note = Some("the daemon stopped while the call was under way");
     for id in ids {
         let Some(row) = outbox::head(db, OutboxId(id))? else { continue };
-        if row.call.class() == Class::Settings {
+        if matches!(row.call.class(), Class::Settings | Class::Add) {
             outbox::wait(db, row.id, ledger_now, note, ledger_now)?;
         } else {
             outbox::doubt(db, &row, ledger_now, note, now)?;

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     directory::Presence,
-    event::{GroupSnapshot, Role},
+    event::Role,
     facts::GroupFacts,
     ids::{GroupId, Person, PersonId, SessionName},
     store::{KnownGroup, OwnSession, StoreError},
@@ -44,20 +44,12 @@ pub(super) fn find(db: &Connection, group: &GroupId) -> Result<Option<Group>, St
     Ok(select.query_row([group.as_str()], read).optional()?)
 }
 
-/// Keeps what a snapshot tells of the group itself.
-pub(super) fn update(db: &Connection, id: i64, told: &GroupSnapshot) -> Result<(), StoreError> {
-    let sql = "UPDATE groups SET subject = coalesce(?2, subject), description = coalesce(?3, description),
-               announce_only = coalesce(?4, announce_only), info_locked = coalesce(?5, info_locked),
-               owner = coalesce(?6, owner), invite = coalesce(?7, invite) WHERE id = ?1";
-    db.prepare_cached(sql)?.execute(params![
-        id,
-        told.subject,
-        told.description,
-        told.announce_only,
-        told.info_locked,
-        told.owner.as_ref().map(to_json).transpose()?,
-        told.invite
-    ])?;
+/// Keeps who made a group, where told.
+pub(super) fn owned(db: &Connection, id: i64, owner: Option<Person>) -> Result<(), StoreError> {
+    if let Some(owner) = owner {
+        db.prepare_cached("UPDATE groups SET owner = ?2 WHERE id = ?1")?
+            .execute(params![id, to_json(&owner)?])?;
+    }
     Ok(())
 }
 

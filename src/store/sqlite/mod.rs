@@ -18,6 +18,7 @@ use std::{fs::File, sync::Arc};
 
 mod alerts;
 mod apply;
+mod changes;
 mod checkpoint;
 mod commit;
 mod delivery;

@@ -3,6 +3,7 @@
 //! Whatever ends a row goes through [`end`], so rows that wait for it are released or dropped in the same commit.
 
 use super::{
+    changes,
     members::{self, At},
     people,
     words::{Word, to_json},
@@ -233,11 +234,11 @@ pub(super) fn end(
                 members::removed(db, At { group, person }, now)?;
             }
         }
-        Call::AnnounceOnly { on, .. } => {
-            db.prepare_cached("UPDATE groups SET announce_only = ?2 WHERE id = ?1")?
-                .execute(params![row.group, on])?;
+        call => {
+            if let Some((group, set)) = row.group.zip(call.sets()) {
+                changes::set_by_us(db, group, set, now)?;
+            }
         }
-        _ => {}
     }
     release_dependents(db, row.id, now)
 }
@@ -290,7 +291,7 @@ pub(super) fn doubt(
     note: Option<&str>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let settled_at = row.call.is_message().then_some(now.0);
+    let settled_at = row.call.is_once().then_some(now.0);
     let sql = "UPDATE outbox SET state = 'unknown', gate = NULL, not_before = ?2, note = coalesce(?3, note),
                    unknown_at = coalesce(unknown_at, ?4), settled_at = ?5 WHERE id = ?1";
     db.prepare_cached(sql)?.execute(params![row.id.0, not_before.0, note, now.0, settled_at])?;

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     directory::{Listed, Presence},
     event::{Event, GroupSnapshot, Hook, Participant, Via},
+    group_info::Manner,
     ids::PersonId,
     store::StoreError,
 };
@@ -20,7 +21,7 @@ impl Step<'_> {
     /// Takes a roster. One without people is none: we are in it ourselves.
     pub(super) fn roster(&mut self, event: &Event, told: &GroupSnapshot) -> Outcome {
         let group = groups::resolve(self.db, &told.id)?;
-        groups::update(self.db, group.id, told)?;
+        self.info(event, group.id, told, (Manner::Read, None))?;
         let known = groups::presence(self.db, group.id, &event.session)?;
         if known.is_none_or(|known| !known.inside && event.at > known.since) {
             let inside = Presence { inside: true, since: event.at, announced: false };

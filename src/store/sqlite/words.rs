@@ -4,7 +4,7 @@ use crate::{
     action::{Class, RowState},
     clock::Timestamp,
     config::Mode,
-    event::{Hook, Role, Via},
+    event::{Aspect, Hook, Role, Via},
     ids::{GroupId, Lid, Person, Phone, SessionName},
     store::{EntryState, RunState, Source, StoreError},
 };
@@ -59,6 +59,14 @@ words!(Hook {
     OnLeave = "on_leave",
     OnSweep = "on_sweep",
     OnGroupJoined = "on_group_joined",
+    OnGroupChanged = "on_group_changed",
+});
+words!(Aspect {
+    Subject = "subject",
+    Description = "description",
+    AnnounceOnly = "announce_only",
+    InfoLocked = "info_locked",
+    Invite = "invite",
 });
 words!(RowState {
     Waiting = "waiting",
@@ -190,6 +198,9 @@ mod tests {
         for (value, word) in Hook::WORDS {
             assert_eq!(value.function(), *word);
         }
+        for (value, word) in Aspect::WORDS {
+            assert_eq!(value.as_str(), *word);
+        }
         for (value, word) in Role::WORDS {
             assert_eq!(value.as_str(), *word);
         }
@@ -197,5 +208,6 @@ mod tests {
             assert_eq!(value.as_str(), *word);
         }
         assert_eq!((RowState::WORDS.len(), Class::WORDS.len()), (RowState::ALL.len(), Class::ALL.len()));
+        assert_eq!((Hook::WORDS.len(), Aspect::WORDS.len()), (Hook::ALL.len(), Aspect::ALL.len()));
     }
 }

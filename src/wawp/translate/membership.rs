@@ -141,7 +141,13 @@ impl Telling<'_> {
         let raw = roster::snapshot(id, self.data());
         group.announce_only = group.announce_only.or(raw.announce_only);
         group.info_locked = group.info_locked.or(raw.info_locked);
-        Ok(EventKind::GroupChanged { group })
+        let flags = ["membersCanSendMessages", "membersCanEditInfo"];
+        // Where whatsmeow itself is silent, nothing of the kind changed: the flag beside it is always there.
+        let silent =
+            group.announce_only.is_none() && group.info_locked.is_none() && self.data().get("JID").is_none();
+        // Three engines of four send these inverted, so what they tell is only that something is to be read.
+        let doubtful = silent && flags.iter().any(|key| told.get(key).is_some());
+        Ok(EventKind::GroupChanged { group, by: origin::changer(self.data()), doubtful })
     }
 
     /// The group's id: `chatId`, `group.id`, `id`, `_data.JID`, the first that is a group's.

@@ -37,3 +37,15 @@ pub(super) fn sender(data: &Value) -> Option<Person> {
         .merged(read(&["SenderPN", "authorPn"]).unwrap_or_default());
     (!person.is_nobody()).then_some(person)
 }
+
+/// Who changed something about a group: the sender, else whom whatsmeow names beside the new name or description.
+pub(super) fn changer(data: &Value) -> Option<Person> {
+    let beside = |change: &str, by: &str, pn: &str| {
+        let change = data.get(change)?;
+        let read = |key: &str| wire::person(change.get(key)?);
+        read(by).into_iter().chain(read(pn)).reduce(Person::merged)
+    };
+    sender(data)
+        .or_else(|| beside("Name", "NameSetBy", "NameSetByPN"))
+        .or_else(|| beside("Topic", "TopicSetBy", "TopicSetByPN"))
+}

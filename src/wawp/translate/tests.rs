@@ -100,7 +100,10 @@ fn line(event: &Event) -> String {
         }
         EventKind::SelfJoined { group: told } => format!("self-joined {}", snapshot(told)),
         EventKind::SelfLeft { group: id } => format!("self-left {}", group(id)),
-        EventKind::GroupChanged { group: told } => format!("changed {}", snapshot(told)),
+        EventKind::GroupChanged { group: told, by, doubtful } => {
+            let by = by.map(|by| format!(" by {}", ids(by))).unwrap_or_default();
+            format!("changed {}{by}{}", snapshot(told), if *doubtful { " doubtful" } else { "" })
+        }
         EventKind::MembershipUnclear { group: id } => format!("unclear {}", group(id)),
         EventKind::DirectMessage { from } => format!("private from {}", ids(*from)),
         EventKind::GroupMessage { group: id, from } => format!("message {} from {}", group(id), ids(*from)),
