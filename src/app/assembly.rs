@@ -14,7 +14,7 @@ use crate::{
     clock::{Clock, SteadyClock},
     config::{self, Config},
     delivery::{self, Courier, PhoneRequest},
-    ids::{GroupId, Person, SessionName},
+    ids::{GroupId, Person, Phone, SessionName},
     ingress::{self, Ingress},
     lifecycle::Lifecycle,
     limits::{Ceilings, Ledger},
@@ -91,8 +91,9 @@ impl Daemon {
         let books = Arc::new(books::open(&config, &metrics, &wall, &store, web).await?);
         let parts = Common { config, metrics, wall, steady, store, books, tempo };
         let journal_bell = Arc::new(Notify::new());
-        let ledgers = parts.start_workers(lifecycle, gateway, &journal_bell).await?;
-        let router = parts.router(&journal_bell, ledgers)?;
+        let (payments, paid) = mpsc::unbounded_channel();
+        let ledgers = parts.start_workers(lifecycle, gateway, &journal_bell, paid).await?;
+        let router = parts.router(&journal_bell, ledgers, payments)?;
         let Common { config, metrics, wall, store, books, .. } = parts;
         Ok(Self { router, store, metrics, books, config, wall })
     }
@@ -121,6 +122,7 @@ impl Common {
         lifecycle: &Lifecycle,
         gateway: Arc<dyn Transport>,
         journal_bell: &Arc<Notify>,
+        payments: mpsc::UnboundedReceiver<Phone>,
     ) -> anyhow::Result<Vec<Watched>> {
         let (outbox_bell, outbox_changes) = channel::channel(());
         let (rosters, roster_requests) = mpsc::unbounded_channel();
@@ -157,6 +159,8 @@ impl Common {
             lifecycle.spawn("courier", courier.run(lifecycle.soft()));
         }
         lifecycle.spawn("pipeline", pipeline.clone().run(lifecycle.soft()));
+        let sparing = go_between::spare_the_paying(payments, pipeline.clone(), lifecycle.soft());
+        lifecycle.spawn("payments", sparing);
         lifecycle.spawn("rosters", go_between::share_out(roster_requests, roster_desks, lifecycle.soft()));
         lifecycle.spawn(
             "watch",
@@ -222,7 +226,12 @@ impl Common {
         }))
     }
 
-    fn router(&self, journal_bell: &Arc<Notify>, watched: Vec<Watched>) -> anyhow::Result<axum::Router> {
+    fn router(
+        &self,
+        journal_bell: &Arc<Notify>,
+        watched: Vec<Watched>,
+        payments: mpsc::UnboundedSender<Phone>,
+    ) -> anyhow::Result<axum::Router> {
         let ingress = Ingress::new(
             &self.config,
             self.store.clone(),
@@ -245,6 +254,7 @@ impl Common {
                 metrics: self.metrics.clone(),
                 watched,
                 journal_bell: journal_bell.clone(),
+                payments,
             }),
             clock: self.wall.clone(),
             metrics: self.metrics.clone(),

@@ -1,12 +1,12 @@
 //! Who stands between the pipeline and the couriers, so that neither knows the other: phones asked for, rosters wanted,
-//! second looks.
+//! second looks, payments that spare somebody.
 
 use super::assembly::RosterDesks;
 use crate::{
     delivery::{PhoneRequest, Witness},
     facts::{Lookup, Standing},
     ids::{GroupId, Lid, Phone, SessionName},
-    pipeline::{Identities, Pipeline},
+    pipeline::{Changed, Identities, Pipeline},
     store::{Row, StoreError},
 };
 use async_trait::async_trait;
@@ -52,6 +52,21 @@ impl Witness for SecondLook {
     async fn look(&self, row: &Row) -> Result<Standing, StoreError> {
         self.0.reexamine(row).await
     }
+}
+
+/// Has removals looked at again whose people have paid.
+pub(super) async fn spare_the_paying(
+    mut payments: mpsc::UnboundedReceiver<Phone>,
+    pipeline: Arc<Pipeline>,
+    stop: CancellationToken,
+) {
+    while let Some(Some(phone)) = stop.run_until_cancelled(payments.recv()).await {
+        // What fails here is found by the second look before the call.
+        if let Err(error) = pipeline.spare(Changed::Payment(phone)).await {
+            tracing::error!(%error, "removals of somebody who paid could not be looked at");
+        }
+    }
+    stop.cancelled().await;
 }
 
 /// Hands wanted rosters to the courier of the session that is in the group.

@@ -15,7 +15,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 /// A session's ceilings and their use.
 pub(super) struct Watched {
@@ -33,6 +33,8 @@ pub(super) struct Desk {
     pub(super) metrics: Arc<Metrics>,
     pub(super) watched: Vec<Watched>,
     pub(super) journal_bell: Arc<Notify>,
+    /// Where pushed payments are told, so that nobody who waits to be removed has to wait to be spared.
+    pub(super) payments: mpsc::UnboundedSender<Phone>,
 }
 
 #[async_trait]
@@ -72,6 +74,8 @@ impl Owners for Desk {
         let pushed = Pushed { phone, subscription, at: self.wall.now() };
         self.store.push_subscription(pushed.clone()).await.map_err(|e| e.to_string())?;
         self.books.subscriptions.push(phone, pushed.subscription, pushed.at);
+        // Somebody may be waiting to be put out for want of just this; without a receiver a stop is under way.
+        let _ = self.payments.send(phone);
         // Somebody may be waiting for just this.
         if self.store.hasten_rechecks(self.steady.now()).await.is_ok() {
             self.journal_bell.notify_one();

@@ -8,7 +8,7 @@ use crate::{
     aside,
     clock::{Clock, Timestamp},
     config::{self, Config},
-    pipeline::Pipeline,
+    pipeline::{Changed, Pipeline},
     store::Store,
     takeup::Takeup,
     telemetry::Metrics,
@@ -55,6 +55,9 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
         }
         let now = (books.subscriptions.recoveries(), books.lists.generation());
         if now != (recoveries, lists) {
+            if now.1 != lists {
+                spare(&pipeline).await;
+            }
             (recoveries, lists) = now;
             match pipeline.source_is_back().await {
                 Ok(0) => {}
@@ -63,6 +66,19 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
                 }
                 Err(error) => tracing::error!(%error, "those who wait for a fact could not be called up"),
             }
+        }
+    }
+}
+
+/// A list was taken: whom the allowlist names now, nobody removes any more.
+async fn spare(pipeline: &Pipeline) {
+    match pipeline.spare(Changed::Lists).await {
+        Ok(0) => {}
+        Ok(removals) => {
+            tracing::info!(removals, "the allowlist names people whose removals waited: cancelled")
+        }
+        Err(error) => {
+            tracing::error!(%error, "removals that wait could not be looked at after a list changed")
         }
     }
 }

@@ -13,9 +13,11 @@ mod gathering;
 mod guard;
 mod intake;
 mod reexamine;
+mod sparing;
 mod velocity;
 
 pub use gathering::Identities;
+pub use sparing::Changed;
 
 use crate::{
     aside,

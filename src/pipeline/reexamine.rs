@@ -81,6 +81,16 @@ fn had_tag(verdict: &Verdict, name: &str) -> bool {
     })
 }
 
+/// Why the chain asks no more, as far as its evidence tells.
+fn spared_by(verdict: &Verdict) -> String {
+    let payment = verdict.evidence.iter().find(|e| e.fact == "member.subscription" && e.source == "pushed");
+    let status = payment.and_then(|e| e.value.get("status")?.as_str());
+    match status {
+        Some(status) => format!("the chain no longer asks for it: the payment side reported {status}"),
+        None => "the chain no longer asks for it".into(),
+    }
+}
+
 /// What the run itself says. A removal stands only on facts that the policy asking for it has read fresh and known.
 fn judged(outcome: &Outcome, input: &RunInput) -> Standing {
     let verdict = match outcome {
@@ -93,7 +103,7 @@ fn judged(outcome: &Outcome, input: &RunInput) -> Standing {
         .final_action()
         .filter(|asked| matches!(asked.action, Action::Remove { member: whom, .. } if Some(whom) == member));
     let Some(removal) = removal else {
-        return Standing::Withdrawn("the chain no longer asks for it".into());
+        return Standing::Withdrawn(spared_by(verdict));
     };
     let shaky =
         verdict.evidence.iter().find(|e| (e.unknown || e.stale) && e.readers.contains(&removal.policy));

@@ -563,6 +563,13 @@ pub trait Store: Send + Sync + 'static {
     /// The rows that go out with this welcome: waiting, same group, text and due time, itself included.
     async fn welcome_batch(&self, id: OutboxId) -> Result<Vec<Row>, StoreError>;
 
+    /// Removals that wait or are held, oldest first: of everybody, or only of the person with that phone.
+    async fn pending_removals(&self, of: Option<Phone>) -> Result<Vec<Row>, StoreError>;
+
+    /// Cancels rows, each with its note, and what waits for them. A row that no longer waits or is held stays as it is:
+    /// what was begun cannot be taken back. Answers how many were cancelled.
+    async fn withdraw(&self, rows: Vec<(OutboxId, String)>) -> Result<usize, StoreError>;
+
     /// Removals in `unknown` whose time to be looked at has come.
     async fn unknown_removals(&self, session: &SessionName, now: Timestamp) -> Result<Vec<Row>, StoreError>;
 

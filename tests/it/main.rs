@@ -12,6 +12,7 @@ mod edits;
 mod harness;
 mod identity;
 mod outages;
+mod outcomes;
 mod reconcile;
 mod restart;
 mod scripts;

@@ -129,6 +129,7 @@ on_sqlite! {
         the_ledger_survives_and_knows_its_newest_moment,
         failed_rows_are_hastened,
         a_leave_settles_what_was_to_be_removed,
+        a_withdrawal_takes_back_only_what_has_not_begun,
         heads_are_quick_over_a_hundred_thousand_rows;
     twins:
         whoever_was_told_twice_is_removed_once,

@@ -37,6 +37,7 @@ mod roster;
 mod timers;
 mod twins;
 mod views;
+mod withdrawal;
 mod words;
 mod writer;
 
@@ -185,6 +186,15 @@ impl Store for SqliteStore {
 
     async fn welcome_batch(&self, id: OutboxId) -> Result<Vec<Row>, StoreError> {
         self.readers.read(move |db| delivery::welcome_batch(db, id)).await
+    }
+
+    async fn pending_removals(&self, of: Option<Phone>) -> Result<Vec<Row>, StoreError> {
+        self.readers.read(move |db| withdrawal::pending_removals(db, of)).await
+    }
+
+    async fn withdraw(&self, rows: Vec<(OutboxId, String)>) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        self.writer.run(move |db| withdrawal::withdraw(db, &rows, now)).await
     }
 
     async fn unknown_removals(&self, session: &SessionName, now: Timestamp) -> Result<Vec<Row>, StoreError> {

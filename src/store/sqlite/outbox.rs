@@ -319,7 +319,7 @@ pub(super) fn absent(db: &Connection, at: At, now: Timestamp) -> Result<Absence,
             absence.ours = true;
             end(db, &row, RowState::Done, Some("they are out"), now)?;
         } else {
-            end(db, &row, RowState::Cancelled, Some("left already"), now)?;
+            end(db, &row, RowState::Cancelled, Some("left before the removal"), now)?;
         }
     }
     Ok(absence)

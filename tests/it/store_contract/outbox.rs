@@ -209,7 +209,7 @@ pub(crate) async fn a_leave_settles_what_was_to_be_removed(backend: &dyn Backend
     let row = world.rows().await.remove(0);
     assert_eq!(
         (row.id, row.state, row.note.as_deref()),
-        (waiting, RowState::Cancelled, Some("left already"))
+        (waiting, RowState::Cancelled, Some("left before the removal"))
     );
     let sending = world.join_and_remove(2, at(1)).await;
     let call = world.store.begin(&main_session(), vec![sending], vec![Class::Remove], at(2)).await.unwrap();
@@ -238,4 +238,37 @@ pub(crate) async fn heads_are_quick_over_a_hundred_thousand_rows(backend: &dyn B
     }
     let each = perimeterd::clock::Clock::elapsed(&clock) / 20;
     assert!(each.as_millis() < 50, "heads and depths took {each:?}");
+}
+
+pub(crate) async fn a_withdrawal_takes_back_only_what_has_not_begun(backend: &dyn Backend) {
+    let world = World::open(backend);
+    world.adopt(&[]).await;
+    let mut rows = Vec::new();
+    for number in 1..=4 {
+        let run = world.join(number, at(1)).await;
+        let id = world.id(number).await;
+        world
+            .commit(record(run, at(1), vec![row(remove(id), at(1)), after(0, row(dm(id, "bye"), at(1)))]))
+            .await;
+        rows.push(world.rows_of(run).await[0].id);
+    }
+    let [waiting, held, sending, other] = rows[..] else { unreachable!() };
+    world.settle(held, settled(RowState::Held), at(2)).await;
+    let session = main_session();
+    assert!(world.store.begin(&session, vec![sending], vec![Class::Remove], at(2)).await.unwrap().is_some());
+    let phone = person(1).phone;
+    let ids = |rows: Vec<perimeterd::store::Row>| rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    assert_eq!(ids(world.store.pending_removals(phone).await.unwrap()), [waiting]);
+    assert_eq!(ids(world.store.pending_removals(None).await.unwrap()), [waiting, held, other]);
+    let paid = |id| (id, "they paid".to_owned());
+    let withdrawn = world.store.withdraw(vec![paid(waiting), paid(held), paid(sending)]).await.unwrap();
+    assert_eq!(withdrawn, 2);
+    let states = [waiting, held, sending, other];
+    let mut found = Vec::new();
+    for id in states {
+        found.push(world.state(id).await);
+    }
+    assert_eq!(found, [RowState::Cancelled, RowState::Cancelled, RowState::Sending, RowState::Waiting]);
+    let cancelled = world.rows().await.into_iter().filter(|row| row.state == RowState::Cancelled).count();
+    assert_eq!(cancelled, 4, "what waited for them is dropped with them");
 }
