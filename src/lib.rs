@@ -13,7 +13,7 @@
 //!
 //! | room | what is there |
 //! |---|---|
-//! | [`ids`] [`clock`] [`event`] [`action`] [`facts`] [`takeup`] [`excerpt`] | the vocabulary: no I/O, depends on nothing of ours |
+//! | [`ids`] [`identity`] [`clock`] [`event`] [`action`] [`facts`] [`takeup`] [`excerpt`] | the vocabulary: no I/O, depends on nothing of ours |
 //! | [`directory`] [`group_info`] [`policy`] [`limits`] [`retry`] [`welcome`] [`lists`] | the pure brains: inputs and `now` in, values out |
 //! | [`numbering`] [`kept`] | countries of numbers; owners' files with their last good copies |
 //! | [`transport`] [`aside`] | what carries requests out: the network, or a test's own world; work that blocks a thread |
@@ -42,6 +42,7 @@ pub mod event;
 pub mod excerpt;
 pub mod facts;
 pub mod group_info;
+pub mod identity;
 pub mod ids;
 pub mod ingress;
 pub mod kept;

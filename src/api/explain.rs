@@ -12,6 +12,7 @@ use crate::{
     action::{Action, Asked},
     clock::{Timestamp, format_duration},
     facts::{Evidence, GroupFacts, MemberFacts},
+    identity::{Learnt, PersonRecord},
     ids::{DecisionId, Person},
     store::{Decision, Filter, Row, RunState, Store},
 };
@@ -38,6 +39,8 @@ pub enum Explained {
     },
     /// A person.
     Member {
+        /// Who they are to us, and where that was learnt.
+        record: Option<PersonRecord>,
         /// Once per group they are or were in.
         memberships: Vec<Membership>,
         /// The latest decisions about them, newest first.
@@ -88,7 +91,8 @@ async fn member(store: &dyn Store, reference: &str) -> Result<Explained, Refusal
     let memberships = store.memberships(id).await?;
     let memberships = memberships.into_iter().map(|(group, member)| Membership { group, member }).collect();
     let filter = Filter { limit: MEMBER_DECISIONS, member: Some(id), ..Filter::default() };
-    Ok(Explained::Member { memberships, decisions: store.decisions(filter).await? })
+    let record = store.record(id).await?;
+    Ok(Explained::Member { record, memberships, decisions: store.decisions(filter).await? })
 }
 
 impl Explained {
@@ -101,7 +105,8 @@ impl Explained {
                 decisions
             }
             Self::Decision { decision } => std::slice::from_ref(&**decision),
-            Self::Member { memberships, decisions } => {
+            Self::Member { record, memberships, decisions } => {
+                lines.extend(record.as_ref().map(|record| record_line(record, now)));
                 lines.extend(memberships.iter().flat_map(|membership| member_lines(membership, now)));
                 if decisions.is_empty() {
                     lines.push("no decision about them yet".into());
@@ -129,6 +134,20 @@ fn event_lines(event: &EventView) -> Vec<String> {
     ];
     lines.extend(event.body.as_ref().map(|body| format!("  {body}")));
     lines
+}
+
+/// Who they are, and how we know.
+fn record_line(record: &PersonRecord, now: Timestamp) -> String {
+    let how = match (record.learnt, record.person) {
+        (Some(Learnt { from, at }), _) => {
+            let ago = format_duration(now.since(at));
+            format!("phone and LID told by {} {at} ({ago} ago)", from.as_str())
+        }
+        (None, Person { phone: None, .. }) => "WhatsApp hides the phone".into(),
+        (None, Person { lid: None, .. }) => "no LID was told".into(),
+        (None, _) => "phone and LID".into(),
+    };
+    format!("{}  {}: {how}", record.id, who(Some(record.person), None))
 }
 
 fn member_lines(membership: &Membership, now: Timestamp) -> Vec<String> {

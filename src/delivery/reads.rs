@@ -7,6 +7,7 @@ use crate::{
     clock::Timestamp,
     event::{Event, EventKind, GroupSnapshot},
     facts::Lookup,
+    identity::{Learnt, LearntFrom},
     ids::{GroupId, Lid, Phone},
     limits::Permit,
     store::{NewEntry, Source, StoreError},
@@ -119,14 +120,22 @@ impl Courier {
         let client = self.client.clone();
         let answer = match self.reading(async move { client.phone_of(request.lid).await }).await? {
             Ok(Some(phone)) => {
-                self.store.learn(vec![(phone, request.lid)]).await?;
                 let as_of = self.wall.now();
+                self.keep_pairs(vec![(phone, request.lid)], as_of).await?;
                 Lookup::Known { value: phone, as_of, source: "gateway".into(), stale: false }
             }
             Ok(None) => unknown("WhatsApp hides this person's number"),
             Err(error) => unknown(&format!("the gateway could not tell the number: {error}")),
         };
         let _ = request.answer.send(answer);
+        Ok(())
+    }
+
+    /// Keeps pairs that the gateway told; whoever waited for one is looked at now.
+    async fn keep_pairs(&mut self, pairs: Vec<(Phone, Lid)>, at: Timestamp) -> Result<(), StoreError> {
+        if self.store.learn(pairs, Learnt::new(LearntFrom::Gateway, at)).await? > 0 {
+            self.journal_bell.notify_one();
+        }
         Ok(())
     }
 

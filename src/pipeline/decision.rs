@@ -142,6 +142,7 @@ fn blank(case: &Case<'_>, state: RunState) -> RunRecord {
         rows: Vec::new(),
         effects: Vec::new(),
         recheck_at: None,
+        hidden: case.input.member.as_ref().is_some_and(|member| member.person.phone.is_none()),
     }
 }
 

@@ -431,6 +431,7 @@ impl Pipeline {
             rows: Vec::new(),
             effects: Vec::new(),
             recheck_at: None,
+            hidden: false,
         }
     }
 

@@ -13,13 +13,16 @@ use crate::{
     config::Mode,
     event::{Event, Hook},
     facts::{GroupChange, GroupFacts, MemberFacts, Subscription, Verdict},
-    ids::{DecisionId, EntryId, GroupId, Lid, OutboxId, Person, PersonId, Phone, SessionName},
+    ids::{DecisionId, EntryId, GroupId, OutboxId, Person, PersonId, Phone, SessionName},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+mod people;
 pub mod sqlite;
+
+pub use people::{IdForm, People};
 
 /// Why a use case did not happen. Nothing of it happened then.
 #[derive(Debug, thiserror::Error)]
@@ -292,6 +295,8 @@ pub struct RunRecord {
     pub effects: Vec<Effect>,
     /// When to look again, through a timer for [`crate::event::EventKind::Recheck`] with round + 1.
     pub recheck_at: Option<Timestamp>,
+    /// The run did not know the member's phone: if it has been learnt meanwhile, the next look is at once.
+    pub hidden: bool,
 }
 
 /// A decision as it is shown.
@@ -473,7 +478,7 @@ pub struct Depths {
 
 /// The use cases.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: People {
     // --- ingress ---
 
     /// Appends entries, all or none, in one transaction; a key that is already there is skipped. Many callers are
@@ -517,10 +522,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Joins (`true`) and departures (`false`) since then, for the velocity counters at a start.
     async fn arrivals_since(&self, since: Timestamp) -> Result<Vec<(GroupId, Timestamp, bool)>, StoreError>;
-
-    /// Learns that a phone and a LID are one person; two rows become one, with the history of both; what was told of
-    /// both counts once, and one judgement of a join stands.
-    async fn learn(&self, pairs: Vec<(Phone, Lid)>) -> Result<(), StoreError>;
 
     /// Puts an entry's failed runs, or the entry itself if it is unreadable, back in line. Answers how many.
     async fn retry(&self, id: EntryId) -> Result<usize, StoreError>;

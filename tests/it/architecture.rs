@@ -8,11 +8,13 @@ use std::{
 };
 
 /// What everybody may speak: no I/O, and nothing of ours behind it but each other.
-const VOCABULARY: &[&str] = &["ids", "clock", "event", "action", "excerpt", "facts", "takeup", "numbering"];
+const VOCABULARY: &[&str] =
+    &["ids", "identity", "clock", "event", "action", "excerpt", "facts", "takeup", "numbering"];
 
 /// A room, what it may import beside the vocabulary, and why where that surprises.
 const TABLE: &[(&str, &[&str], &str)] = &[
     ("ids", &[], ""),
+    ("identity", &[], ""),
     ("clock", &[], ""),
     ("event", &[], ""),
     ("action", &[], ""),
@@ -120,8 +122,19 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// The pure rooms: no runtime, no database, no HTTP.
-const PURE: &[&str] =
-    &["directory", "group_info", "policy", "limits", "retry", "welcome", "ids", "event", "action", "facts"];
+const PURE: &[&str] = &[
+    "directory",
+    "group_info",
+    "policy",
+    "limits",
+    "retry",
+    "welcome",
+    "ids",
+    "identity",
+    "event",
+    "action",
+    "facts",
+];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

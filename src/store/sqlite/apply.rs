@@ -14,6 +14,7 @@ use crate::{
     directory::{Joining, Leaving, Presence, SAME_JOIN, is_new_self_join},
     event::{Event, EventKind, GroupSnapshot, Hook, Participant, Via},
     group_info::Manner,
+    identity::{Learnt, LearntFrom},
     ids::{DecisionId, EntryId, GroupId, Person, PersonId, SessionName},
     store::{Applied, EntryState, Reading, StoreError},
 };
@@ -75,9 +76,22 @@ impl Step<'_> {
         Ok(idle.then(|| notes.into_iter().next().unwrap_or_else(|| "no event in it".into())))
     }
 
+    /// Told by this entry.
+    pub(super) fn learnt(&self, from: LearntFrom) -> Learnt {
+        Learnt::new(from, self.received_at)
+    }
+
+    /// Keeps what was told by the way of people whom we know already: who acted, who made a group.
+    pub(super) fn harvest(&self, told: Option<Person>, from: LearntFrom) -> Result<(), StoreError> {
+        if let Some(Person { phone: Some(phone), lid: Some(lid) }) = told {
+            people::learn(self.db, &[(phone, lid)], self.learnt(from))?;
+        }
+        Ok(())
+    }
+
     fn event(&mut self, event: &Event) -> Outcome {
         if !event.me.is_nobody() {
-            groups::note_me(self.db, &event.session, event.me)?;
+            groups::note_me(self.db, &event.session, event.me, self.learnt(LearntFrom::Event))?;
         }
         match &event.kind {
             EventKind::Joined { group, people, via, by } => self.joined(event, group, people, (*via, *by)),
@@ -135,9 +149,12 @@ impl Step<'_> {
         (via, by): (Via, Option<Person>),
     ) -> Outcome {
         let group = self.group(event, jid)?;
+        self.harvest(by, LearntFrom::Event)?;
         let mut counted = false;
         for who in people {
-            let Some(known) = people::resolve(self.db, who.person)? else { continue };
+            let Some(known) = people::resolve(self.db, who.person, self.learnt(LearntFrom::Event))? else {
+                continue;
+            };
             let at = At { group: group.id, person: known.id };
             let received = Some(self.received_at);
             let entrance = Entrance { who, via, by: by.as_ref(), moment: event.at, adopted: false, received };
@@ -162,9 +179,12 @@ impl Step<'_> {
 
     fn left(&mut self, event: &Event, jid: &GroupId, people: &[Participant], by: Option<Person>) -> Outcome {
         let group = self.group(event, jid)?;
+        self.harvest(by, LearntFrom::Event)?;
         let mut counted = false;
         for who in people {
-            let Some(known) = people::resolve(self.db, who.person)? else { continue };
+            let Some(known) = people::resolve(self.db, who.person, self.learnt(LearntFrom::Event))? else {
+                continue;
+            };
             let at = At { group: group.id, person: known.id };
             let ruling = members::load(self.db, at)?.told_leave(event.at);
             if ruling == Leaving::Stale {
@@ -188,7 +208,9 @@ impl Step<'_> {
     fn roles(&mut self, event: &Event, jid: &GroupId, people: &[Participant]) -> Outcome {
         let group = self.group(event, jid)?;
         for who in people {
-            let Some(known) = people::resolve(self.db, who.person)? else { continue };
+            let Some(known) = people::resolve(self.db, who.person, self.learnt(LearntFrom::Event))? else {
+                continue;
+            };
             let at = At { group: group.id, person: known.id };
             if !members::set_role(self.db, at, who, event.at)? {
                 // Somebody is in whom nobody told of.
@@ -202,6 +224,7 @@ impl Step<'_> {
         let group = groups::resolve(self.db, &told.id)?;
         let known = groups::presence(self.db, group.id, &event.session)?;
         self.info(event, group.id, told, (Manner::Entered, None))?;
+        self.harvest(told.owner, LearntFrom::Event)?;
         if known.is_some_and(|known| !known.inside) && !is_new_self_join(known, event.at) {
             return Ok(Some("older than our leaving".into()));
         }
@@ -224,7 +247,11 @@ impl Step<'_> {
     }
 
     fn enter_ourselves(&mut self, event: &Event, group: i64) -> Result<(), StoreError> {
-        let Some(me) = groups::note_me(self.db, &event.session, Person::default())? else { return Ok(()) };
+        let Some(me) =
+            groups::note_me(self.db, &event.session, Person::default(), self.learnt(LearntFrom::Event))?
+        else {
+            return Ok(());
+        };
         let at = At { group, person: me };
         let who = Participant::new(event.me);
         let received = Some(self.received_at);
@@ -248,7 +275,9 @@ impl Step<'_> {
         }
         let told = Presence { inside: false, since: event.at, announced: false };
         groups::set_presence(self.db, group.id, &event.session, told)?;
-        if let Some(me) = groups::note_me(self.db, &event.session, Person::default())? {
+        if let Some(me) =
+            groups::note_me(self.db, &event.session, Person::default(), self.learnt(LearntFrom::Event))?
+        {
             let at = At { group: group.id, person: me };
             if members::load(self.db, at)?.told_leave(event.at) == Leaving::Left {
                 members::leave(self.db, at, &Participant::new(event.me), None, event.at)?;
@@ -259,7 +288,7 @@ impl Step<'_> {
     }
 
     fn wrote(&mut self, event: &Event, from: Person) -> Outcome {
-        match people::resolve(self.db, from)? {
+        match people::resolve(self.db, from, self.learnt(LearntFrom::Message))? {
             Some(known) => people::wrote(self.db, known.id, event.at).map(|()| None),
             None => Ok(Some("nobody wrote it".into())),
         }
@@ -267,7 +296,7 @@ impl Step<'_> {
 
     fn said(&mut self, event: &Event, jid: &GroupId, from: Person) -> Outcome {
         let group = self.group(event, jid)?;
-        if let Some(known) = people::resolve(self.db, from)? {
+        if let Some(known) = people::resolve(self.db, from, self.learnt(LearntFrom::Message))? {
             members::count_message(self.db, At { group: group.id, person: known.id }, event.at)?;
         }
         Ok(None)

@@ -14,6 +14,7 @@ use crate::{
     event::{Aspect, Event, GroupSnapshot, Hook, Role},
     facts::GroupChange,
     group_info::{INSISTENCE, Known, Manner, Ruling, rule},
+    identity::LearntFrom,
     ids::{DecisionId, OutboxId, Person, PersonId},
     store::{NewRow, RunRecord, StoreError},
 };
@@ -30,6 +31,7 @@ impl Step<'_> {
         doubtful: bool,
     ) -> Outcome {
         let known = self.group(event, &told.id)?;
+        self.harvest(told.owner, LearntFrom::Event)?;
         let news = self.info(event, known.id, told, (Manner::Event, by))?;
         if doubtful {
             distrust_switches(self.db, known.id)?;
@@ -47,7 +49,8 @@ impl Step<'_> {
         (manner, by): (Manner, Option<Person>),
     ) -> Result<bool, StoreError> {
         groups::owned(self.db, group, told.owner)?;
-        let by = by.map(|by| people::resolve(self.db, by)).transpose()?.flatten();
+        let by =
+            by.map(|by| people::resolve(self.db, by, self.learnt(LearntFrom::Event))).transpose()?.flatten();
         let mut news = false;
         for aspect in Aspect::ALL {
             let Some(value) = told.told(aspect) else { continue };

@@ -3,7 +3,7 @@
 use super::{
     alerts, changes, groups,
     members::{self, At},
-    outbox, people, timers,
+    outbox, pairs, people, timers,
     words::{Columns, Word, to_json},
 };
 use crate::{
@@ -109,6 +109,8 @@ fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
         take_effect(db, record, effect)?;
     }
     if let Some(at) = record.recheck_at {
+        let learnt = record.hidden && pairs::phone_is_known(db, record.id)?;
+        let at = if learnt { Timestamp(0) } else { at };
         timers::look_again(db, &session, record.id, round + 1, at)?;
     }
     Ok(())

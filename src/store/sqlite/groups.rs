@@ -2,15 +2,16 @@
 
 use super::{
     people,
-    words::{Columns, to_json},
+    words::{Columns, Word, to_json},
 };
 use crate::{
     clock::Timestamp,
     directory::Presence,
     event::Role,
     facts::GroupFacts,
+    identity::{Learnt, LearntFrom},
     ids::{GroupId, Person, PersonId, SessionName},
-    store::{KnownGroup, OwnSession, StoreError},
+    store::{IdForm, KnownGroup, OwnSession, StoreError},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -68,6 +69,13 @@ pub(super) fn adopted(db: &Connection, id: i64, at: Timestamp) -> Result<(), Sto
 /// Notes that the roster was asked for.
 pub(super) fn roster_asked(db: &Connection, id: i64, at: Timestamp) -> Result<(), StoreError> {
     db.prepare_cached("UPDATE groups SET roster_asked_at = ?2 WHERE id = ?1")?.execute([id, at.0])?;
+    Ok(())
+}
+
+/// Notes the id form that calls about its people must use.
+pub(super) fn use_form(db: &Connection, group: &GroupId, form: IdForm) -> Result<(), StoreError> {
+    let sql = "UPDATE groups SET id_form = ?2 WHERE jid = ?1";
+    db.prepare_cached(sql)?.execute(params![group.as_str(), form.word()])?;
     Ok(())
 }
 
@@ -182,6 +190,7 @@ pub(super) fn note_me(
     db: &Connection,
     name: &SessionName,
     me: Person,
+    learnt: Learnt,
 ) -> Result<Option<PersonId>, StoreError> {
     let mut select = db.prepare_cached(&format!("{SESSION} WHERE s.name = ?"))?;
     let known = select.query_row([name.as_str()], read_session).optional()?;
@@ -192,7 +201,7 @@ pub(super) fn note_me(
     if !adds || me.is_nobody() {
         return Ok(known.map(|(id, _)| id));
     }
-    let Some(found) = people::resolve(db, me)? else { return Ok(None) };
+    let Some(found) = people::resolve(db, me, learnt)? else { return Ok(None) };
     people::mark_own(db, found.id)?;
     db.prepare_cached(
         "INSERT INTO sessions (name, person_id) VALUES (?, ?)
@@ -221,7 +230,7 @@ pub(super) fn session_started(
         db.prepare_cached("UPDATE sessions SET first_started_at = ?2 WHERE name = ?1")?
             .execute(params![name.as_str(), now.0])?;
     }
-    note_me(db, name, me)?;
+    note_me(db, name, me, Learnt::new(LearntFrom::Gateway, now))?;
     Ok(select.query_row([name.as_str()], read_session)?.1)
 }
 

@@ -11,7 +11,7 @@ use crate::{
     action::Class,
     clock::{Clock, Timestamp},
     facts::{GroupFacts, MemberFacts},
-    ids::{DecisionId, EntryId, GroupId, Lid, OutboxId, Person, PersonId, Phone, SessionName},
+    ids::{DecisionId, EntryId, GroupId, OutboxId, Person, PersonId, Phone, SessionName},
 };
 use async_trait::async_trait;
 use std::{fs::File, sync::Arc};
@@ -23,12 +23,14 @@ mod checkpoint;
 mod commit;
 mod delivery;
 mod groups;
+mod identity;
 mod in_line;
 mod journal;
 mod ledger;
 mod members;
 mod open;
 mod outbox;
+mod pairs;
 mod people;
 mod prune;
 mod pushed;
@@ -131,10 +133,6 @@ impl Store for SqliteStore {
 
     async fn arrivals_since(&self, since: Timestamp) -> Result<Vec<(GroupId, Timestamp, bool)>, StoreError> {
         self.readers.read(move |db| groups::arrivals(db, since)).await
-    }
-
-    async fn learn(&self, pairs: Vec<(Phone, Lid)>) -> Result<(), StoreError> {
-        self.writer.run(move |db| people::learn(db, &pairs)).await
     }
 
     async fn retry(&self, id: EntryId) -> Result<usize, StoreError> {

@@ -1,11 +1,12 @@
 //! Who is who: a row for each person, found by phone or LID, merged where a pair proves that two rows are one.
 
 use super::{
-    twins,
+    pairs, twins,
     words::{Columns, lid_column, phone_column},
 };
 use crate::{
     clock::Timestamp,
+    identity::Learnt,
     ids::{Lid, Person, PersonId, Phone},
     store::StoreError,
 };
@@ -57,35 +58,67 @@ pub(super) fn current(db: &Connection, id: PersonId) -> Result<PersonId, StoreEr
 
 /// The row of a person, made where missing; what the telling adds is kept. A phone and a LID told together are one person
 /// now, whatever was believed before. `None` for nobody.
-pub(super) fn resolve(db: &Connection, told: Person) -> Result<Option<Known>, StoreError> {
+pub(super) fn resolve(db: &Connection, told: Person, learnt: Learnt) -> Result<Option<Known>, StoreError> {
+    if told.is_nobody() {
+        return Ok(None);
+    }
+    let rows = rows(db, told)?;
+    if let Some(known) = rows.into_iter().flatten().find(|row| is_all_of(row.person, told)) {
+        return Ok(Some(known));
+    }
+    let (told, rows, learnt) = match pairs::completed(db, told)? {
+        Some((told, learnt)) => (told, self::rows(db, told)?, learnt),
+        None => (told, rows, learnt),
+    };
+    let known = settle(db, told, rows)?;
+    let before = rows.into_iter().flatten().find(|row| row.id == known.id);
+    if let Person { phone: Some(phone), lid: Some(lid) } = known.person
+        && before.is_none_or(|row| row.person != known.person)
+    {
+        pairs::learnt(db, known.id, (phone, lid), learnt, before.is_some())?;
+    }
+    Ok(Some(known))
+}
+
+/// Whether both ids of a person are known, and the telling says nothing else of them.
+fn is_all_of(person: Person, told: Person) -> bool {
+    let is_whole = person.phone.is_some() && person.lid.is_some();
+    is_whole && told.merged(person) == person
+}
+
+/// The rows found by phone and by LID.
+fn rows(db: &Connection, told: Person) -> Result<[Option<Known>; 2], StoreError> {
     let by_phone = told.phone.map_or(Ok(None), |phone| by_phone(db, phone))?;
     let by_lid = told.lid.map_or(Ok(None), |lid| by_lid(db, lid))?;
-    let known = match (by_phone, by_lid) {
-        (None, None) if told.is_nobody() => return Ok(None),
-        (None, None) => insert(db, told)?,
-        (Some(one), Some(other)) if one.id == other.id => one,
+    Ok([by_phone, by_lid])
+}
+
+/// Makes the one row of the one or two that were found, or of none.
+fn settle(db: &Connection, told: Person, rows: [Option<Known>; 2]) -> Result<Known, StoreError> {
+    match rows.into() {
+        (None, None) => insert(db, told),
+        (Some(one), Some(other)) if one.id == other.id => Ok(one),
         (Some(one), None) => match (told.lid, one.person.lid) {
-            (None, _) => one,
-            (Some(_), None) => rewrite(db, one, one.person.merged(told))?,
+            (None, _) => Ok(one),
+            (Some(_), None) => rewrite(db, one, one.person.merged(told)),
             (Some(_), Some(_)) => {
                 // The number belongs to another account now.
                 rewrite(db, one, Person { phone: None, ..one.person })?;
-                insert(db, told)?
+                insert(db, told)
             }
         },
         // The account has this number now; an older one is given up.
         (None, Some(other)) => match told.phone {
-            None => other,
-            Some(_) if other.person.phone == told.phone => other,
-            Some(_) => rewrite(db, other, told)?,
+            None => Ok(other),
+            Some(_) if other.person.phone == told.phone => Ok(other),
+            Some(_) => rewrite(db, other, told),
         },
-        (Some(one), Some(other)) if one.person.lid.is_none() => merge(db, one, other, told)?,
+        (Some(one), Some(other)) if one.person.lid.is_none() => merge(db, one, other, told),
         (Some(one), Some(other)) => {
             rewrite(db, one, Person { phone: None, ..one.person })?;
-            rewrite(db, other, told)?
+            rewrite(db, other, told)
         }
-    };
-    Ok(Some(known))
+    }
 }
 
 fn insert(db: &Connection, person: Person) -> Result<Known, StoreError> {
@@ -95,7 +128,11 @@ fn insert(db: &Connection, person: Person) -> Result<Known, StoreError> {
 }
 
 fn rewrite(db: &Connection, known: Known, person: Person) -> Result<Known, StoreError> {
-    db.prepare_cached("UPDATE people SET phone = ?2, lid = ?3 WHERE id = ?1")?.execute(params![
+    let sql = "UPDATE people SET phone = ?2, lid = ?3,
+                   learnt_from = CASE WHEN ?2 IS NULL OR ?3 IS NULL THEN NULL ELSE learnt_from END,
+                   learnt_at = CASE WHEN ?2 IS NULL OR ?3 IS NULL THEN NULL ELSE learnt_at END
+               WHERE id = ?1";
+    db.prepare_cached(sql)?.execute(params![
         known.id.0,
         person.phone.map(phone_column),
         person.lid.map(lid_column)
@@ -136,15 +173,18 @@ fn merge(db: &Connection, one: Known, other: Known, told: Person) -> Result<Know
     rewrite(db, Known { is_own: stays.is_own || goes.is_own, ..stays }, person)
 }
 
-/// Keeps that a phone and a LID are one person, if we know either.
-pub(super) fn learn(db: &Connection, pairs: &[(Phone, Lid)]) -> Result<(), StoreError> {
+/// Keeps that a phone and a LID are one person, if we know either. Answers of how many people it was news.
+pub(super) fn learn(db: &Connection, pairs: &[(Phone, Lid)], learnt: Learnt) -> Result<usize, StoreError> {
+    let mut news = 0;
     for (phone, lid) in pairs {
         let told = Person { phone: Some(*phone), lid: Some(*lid) };
-        if find(db, told)?.is_some() {
-            resolve(db, told)?;
+        let known = find(db, told)?;
+        if known.is_some_and(|known| known.person != told) {
+            resolve(db, told, learnt)?;
+            news += 1;
         }
     }
-    Ok(())
+    Ok(news)
 }
 
 /// Notes a private message to us.

@@ -12,6 +12,7 @@ use crate::{
     directory::{Listed, Presence},
     event::{Event, GroupSnapshot, Hook, Participant, Via},
     group_info::Manner,
+    identity::LearntFrom,
     ids::PersonId,
     store::StoreError,
 };
@@ -22,6 +23,7 @@ impl Step<'_> {
     pub(super) fn roster(&mut self, event: &Event, told: &GroupSnapshot) -> Outcome {
         let group = groups::resolve(self.db, &told.id)?;
         self.info(event, group.id, told, (Manner::Read, None))?;
+        self.harvest(told.owner, LearntFrom::Roster)?;
         let known = groups::presence(self.db, group.id, &event.session)?;
         if known.is_none_or(|known| !known.inside && event.at > known.since) {
             let inside = Presence { inside: true, since: event.at, announced: false };
@@ -32,7 +34,9 @@ impl Step<'_> {
         };
         let mut listed = HashSet::with_capacity(people.len());
         for who in people {
-            let Some(known) = people::resolve(self.db, who.person)? else { continue };
+            let Some(known) = people::resolve(self.db, who.person, self.learnt(LearntFrom::Roster))? else {
+                continue;
+            };
             let at = At { group: group.id, person: known.id };
             if listed.insert(known.id) {
                 self.listed(event, at, who, (group.adopted, known.is_own))?;

@@ -16,6 +16,18 @@ use crate::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+/// Every table that names people by our number for them, and who makes two people's rows one. A new one is entered here
+/// and handled in [`merge`] (a test reads the schema).
+#[cfg(test)]
+const NAME_PEOPLE: &[(&str, &str)] = &[
+    ("decisions", "twins"),
+    ("group_changes", "twins"),
+    ("members", "twins"),
+    ("outbox", "outbox::merge_people"),
+    ("sessions", "people::merge"),
+    ("tags", "people::merge"),
+];
+
 /// The judgement of a join: its run and whatever came after it.
 #[derive(Clone, Copy, Debug)]
 struct Chain {
@@ -50,6 +62,7 @@ pub(super) fn merge(db: &Connection, stays: PersonId, goes: PersonId) -> Result<
     for sql in [
         "UPDATE members SET person_id = ?1 WHERE person_id = ?2",
         "UPDATE decisions SET person_id = ?1 WHERE person_id = ?2",
+        "UPDATE group_changes SET by_id = ?1 WHERE by_id = ?2",
     ] {
         db.prepare_cached(sql)?.execute([stays.0, goes.0])?;
     }
@@ -165,4 +178,26 @@ fn one_judgement(db: &Connection, one: Chain, other: Chain) -> Result<(), StoreE
         db.prepare_cached(sql)?.execute(params![stands.person.0, stands.group, stands.run.0])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use std::sync::Arc;
+
+    #[test]
+    fn every_table_that_names_people_is_merged() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("perimeterd.db");
+        drop(super::super::open(&file, Arc::new(SystemClock::new())).unwrap());
+        let db = Connection::open(&file).unwrap();
+        let sql = "SELECT t.name FROM sqlite_master t JOIN pragma_table_info(t.name) c
+                   WHERE t.type = 'table' AND (c.name LIKE '%person%' OR c.name LIKE '%member%' OR c.name = 'by_id') ORDER BY t.name";
+        let mut select = db.prepare(sql).unwrap();
+        let found: Vec<String> =
+            select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+        let listed: Vec<&str> = NAME_PEOPLE.iter().map(|(table, _)| *table).collect();
+        assert_eq!(found, listed, "enter new tables in NAME_PEOPLE, and make `merge` rewrite them");
+    }
 }

@@ -8,18 +8,19 @@ use super::{
 use crate::{
     clock::Timestamp,
     facts::{GroupFacts, MemberFacts},
-    ids::{DecisionId, EntryId, OutboxId, PersonId},
-    store::{Decision, Depths, Filter, Row, StoreError},
+    ids::{DecisionId, EntryId, OutboxId, Person, PersonId},
+    store::{Decision, Depths, Filter, IdForm, Row, StoreError},
 };
 use rusqlite::{Connection, Row as Columned, params};
 
 /// An outbox row with what is known of its person; `WHERE` follows.
 pub(super) const ROW: &str = "SELECT o.id, o.decision_id, o.session, o.call, o.state, o.attempts, o.created_at,
         o.not_before, o.expires_at, o.settled_at, o.reason, o.policy, o.line, o.note,
-        o.person_id, o.group_id, p.phone, p.lid, p.wrote_to_us_at, m.jid, m.present,
+        o.person_id, o.group_id, p.phone, p.lid, p.wrote_to_us_at, m.jid, m.present, g.id_form,
         coalesce(m.name, (SELECT n.name FROM members n WHERE n.person_id = o.person_id AND n.name IS NOT NULL LIMIT 1))
             AS name
     FROM outbox o LEFT JOIN people p ON p.id = o.person_id
+    LEFT JOIN groups g ON g.id = o.group_id
     LEFT JOIN members m ON m.group_id = o.group_id AND m.person_id = o.person_id";
 
 /// How many to list at most.
@@ -32,7 +33,13 @@ pub(super) fn read_row(row: &Columned<'_>) -> rusqlite::Result<Row> {
         Some(_) => Some(row.person("phone", "lid")?),
         None => None,
     };
-    let told: Option<String> = row.get("jid")?;
+    // What the group is known to want comes before what was told there.
+    let wanted = match (row.word_or_null("id_form")?, person.unwrap_or_default()) {
+        (Some(IdForm::Phone), Person { phone: Some(phone), .. }) => Some(phone.jid()),
+        (Some(IdForm::Lid), Person { lid: Some(lid), .. }) => Some(lid.jid()),
+        _ => None,
+    };
+    let told: Option<String> = wanted.or(row.get("jid")?);
     let in_group = row.get::<_, Option<i64>>("group_id")?.is_some() && person.is_some();
     Ok(Row {
         id: OutboxId(row.get("id")?),

@@ -5,8 +5,9 @@ use crate::{
     clock::Timestamp,
     config::Mode,
     event::{Aspect, Hook, Role, Via},
+    identity::LearntFrom,
     ids::{GroupId, Lid, Person, Phone, SessionName},
-    store::{EntryState, RunState, Source, StoreError},
+    store::{EntryState, IdForm, RunState, Source, StoreError},
 };
 use rusqlite::{Row, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
@@ -90,6 +91,15 @@ words!(Class {
     Settings = "settings",
     Read = "read",
 });
+
+words!(LearntFrom {
+    Event = "event",
+    Roster = "roster",
+    Message = "message",
+    Gateway = "gateway",
+    List = "list",
+});
+words!(IdForm { Phone = "phone", Lid = "lid" });
 
 /// Reading the vocabulary out of a row.
 pub(super) trait Columns {
@@ -205,6 +215,9 @@ mod tests {
             assert_eq!(value.as_str(), *word);
         }
         for (value, word) in Via::WORDS {
+            assert_eq!(value.as_str(), *word);
+        }
+        for (value, word) in LearntFrom::WORDS {
             assert_eq!(value.as_str(), *word);
         }
         assert_eq!((RowState::WORDS.len(), Class::WORDS.len()), (RowState::ALL.len(), Class::ALL.len()));

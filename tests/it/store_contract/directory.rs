@@ -233,7 +233,7 @@ pub(crate) async fn a_pair_makes_two_people_one(backend: &dyn Backend) {
     let gone = world.store.person(hidden).await.unwrap().unwrap();
     world.store.commit(vec![record(doubled, at(102), vec![row(remove(gone), at(102))])]).await.unwrap();
     assert_eq!(world.size().await, 3, "two people, as far as we know");
-    world.store.learn(vec![(phone(1), lid(1))]).await.unwrap();
+    world.learn(phone(1), lid(1)).await;
     assert_eq!(world.size().await, 2);
     let kept = world.id(1).await;
     assert_eq!(world.store.person(hidden).await.unwrap(), Some(kept));

@@ -169,7 +169,7 @@ pub(crate) async fn pushed_subscriptions_and_alerts_are_kept(backend: &dyn Backe
     let alerts = world.store.alerts(10).await.unwrap();
     assert_eq!(alerts.iter().map(|alert| alert.count).collect::<Vec<_>>(), [1, 3]);
     // Nobody is made up by learning about strangers.
-    world.store.learn(vec![(phone(9), lid(9))]).await.unwrap();
+    world.learn(phone(9), lid(9)).await;
     assert_eq!(world.store.person(Person::of_lid(lid(9))).await.unwrap(), None);
     let unknown = event(at(0), EventKind::Ignored { name: "poll.vote".into() });
     assert!(world.tell(unknown).await.runs.is_empty());

@@ -291,7 +291,7 @@ pub(crate) async fn a_run_for_somebody_merged_finds_the_person(backend: &dyn Bac
     let told = event(at(90), kind);
     let run = world.tell(told).await.runs[0];
     let gone = world.store.person(hidden).await.unwrap().unwrap();
-    world.store.learn(vec![(phone(1), lid(1))]).await.unwrap();
+    world.learn(phone(1), lid(1)).await;
     let rows = vec![NewRow { reason: "late".into(), ..row(remove(gone), at(91)) }];
     let effects = vec![Effect::Tag { member: gone, name: "late".into(), until: None }];
     // The same join, told by phone and by LID more than a minute apart, are two runs and stay so.

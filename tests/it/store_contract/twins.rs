@@ -30,7 +30,7 @@ async fn join(world: &World, who: Person, when: Timestamp) -> (DecisionId, Perso
 }
 
 async fn learn(world: &World) {
-    world.store.learn(vec![(phone(1), lid(1))]).await.unwrap();
+    world.learn(phone(1), lid(1)).await;
 }
 
 /// Out, and told why.

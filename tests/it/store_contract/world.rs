@@ -7,6 +7,7 @@ use perimeterd::{
     config::Mode,
     event::{Event, EventKind, GroupSnapshot, Participant, Role, Via},
     facts::{GroupFacts, MemberFacts, Verdict},
+    identity::{Learnt, LearntFrom},
     ids::{DecisionId, EntryId, GroupId, Lid, OutboxId, Person, PersonId, Phone, SessionName},
     store::{
         Appended, Applied, Filter, NewEntry, NewRow, Reading, Row, RunRecord, RunState, Settled, Source,
@@ -138,6 +139,7 @@ pub(crate) fn record(id: DecisionId, when: Timestamp, rows: Vec<NewRow>) -> RunR
         rows,
         effects: Vec::new(),
         recheck_at: None,
+        hidden: false,
     }
 }
 
@@ -171,6 +173,12 @@ impl World {
         drop(self.store);
         let store = backend.open().expect("the store opens again");
         Self { store, keys: AtomicU64::new(keys) }
+    }
+
+    /// The gateway tells a pair. Answers of how many people it was news.
+    pub(crate) async fn learn(&self, phone: Phone, lid: Lid) -> usize {
+        let learnt = Learnt::new(LearntFrom::Gateway, at(90));
+        self.store.learn(vec![(phone, lid)], learnt).await.expect("learnt")
     }
 
     /// Appends an entry received then.
