@@ -5,6 +5,7 @@
 
 use super::{
     event_body::{Dialect, Envelope, Quirks, Scene},
+    people::Source,
     session::Backlog,
     world::{Addressing, Change, Group, Session, Via, World},
 };
@@ -137,16 +138,8 @@ impl Teller<'_> {
         self.told.extend(body);
     }
 
-    fn seen(&self, who: &[Lid]) -> Vec<Person> {
-        who.iter().map(|lid| self.ids_in_event(*lid)).collect()
-    }
-
-    /// The server sends both ids with a notification; privacy hides the phone.
-    fn ids_in_event(&self, lid: Lid) -> Person {
-        match self.world.profile(lid) {
-            Some(profile) if !profile.hides_phone => self.world.both_ids(lid),
-            _ => Person::of_lid(lid),
-        }
+    fn seen(&self, who: &[Lid], addressing: Addressing) -> Vec<Person> {
+        who.iter().map(|lid| self.world.told_in(Source::Event, *lid, addressing)).collect()
     }
 
     fn inside(&self, group: &GroupId) -> Option<Addressing> {
@@ -160,7 +153,8 @@ impl Teller<'_> {
             Change::Left { group, who, by } => self.tell_leave(group, who, *by),
             Change::Role { group, who, up, by } => {
                 if let Some(addressing) = self.inside(group) {
-                    let (who, by) = (self.seen(who), self.ids_in_event(*by));
+                    let by = self.world.told_in(Source::Event, *by, addressing);
+                    let who = self.seen(who, addressing);
                     self.say(|d, around| Some(d.role_body(around, group, addressing, &who, (*up, by))));
                 }
             }
@@ -187,7 +181,7 @@ impl Teller<'_> {
         }
         let others: Vec<_> = who.iter().copied().filter(|lid| *lid != me).collect();
         if let (Some(addressing), false) = (self.inside(group), others.is_empty()) {
-            let others = self.seen(&others);
+            let others = self.seen(&others, addressing);
             self.say(|dialect, around| Some(dialect.join_body(around, group, addressing, &others, via)));
         }
     }
@@ -202,24 +196,25 @@ impl Teller<'_> {
         }
         let told_already = concerned && self.style.dialect == Dialect::Docs && who.len() == 1;
         if (concerned || self.inside(group).is_some()) && !told_already {
-            let by = by.map(|by| self.ids_in_event(by));
-            let who = self.seen(who);
+            let by = by.map(|by| self.world.told_in(Source::Event, by, addressing));
+            let who = self.seen(who, addressing);
             self.say(|dialect, around| Some(dialect.leave_body(around, group, addressing, &who, by)));
         }
     }
 
     fn tell_message(&mut self, group: Option<&GroupId>, to: Option<Lid>, from: Lid, text: &str) {
         let me = self.session.me;
-        let sender = self.ids_in_event(from);
         match group {
             Some(group) => {
                 if let (Some(addressing), true) = (self.inside(group), from != me) {
+                    let sender = self.world.told_in(Source::Message, from, addressing);
                     self.say(|d, around| {
                         Some(d.message_body(around, Some((group, addressing)), sender, text))
                     });
                 }
             }
             None if to.is_none_or(|to| to == me) => {
+                let sender = self.world.told_in(Source::Message, from, Addressing::Lid);
                 self.say(|dialect, around| Some(dialect.message_body(around, None, sender, text)));
             }
             None => {}

@@ -2,7 +2,9 @@
 
 use super::{
     faults::Fault,
+    gateway::Gateway,
     handle::Simulator,
+    people::Source,
     session::{Backlog, Capping, RateLimits, Timelock},
     webhook::WebhookTarget,
     world::{Addressing, Role, Status, Via},
@@ -15,7 +17,8 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
 
@@ -29,6 +32,7 @@ pub(super) fn router() -> Router<Simulator> {
         .route("/people", post(add_person))
         .route("/messages", post(write))
         .route("/session", post(set_session))
+        .route("/gateway", get(show_gateway).post(set_gateway))
         .route("/webhook", post(set_webhook))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/calls", get(async |State(sim): State<Simulator>| Json(json!(sim.calls()))))
@@ -113,6 +117,8 @@ struct Somebody {
     #[serde(default)]
     refuses_adds: bool,
     #[serde(default)]
+    shown_in: Option<BTreeSet<Source>>,
+    #[serde(default)]
     group: Option<GroupId>,
     #[serde(default)]
     text: String,
@@ -137,6 +143,7 @@ async fn add_person(State(sim): State<Simulator>, Json(body): Json<Somebody>) ->
         if let Some(profile) = person.lid.and_then(|lid| world.profile_mut(lid)) {
             profile.hides_phone = body.hides_phone;
             profile.refuses_adds = body.refuses_adds;
+            profile.shown_in = body.shown_in.clone().unwrap_or_else(|| profile.shown_in.clone());
         }
     });
     Ok(Json(json!(person)))
@@ -218,6 +225,20 @@ async fn set_session(State(sim): State<Simulator>, Json(new): Json<NewSession>) 
         Some(json!({"status": session.status, "mute": session.mute, "backlog": session.backlog}))
     });
     Ok(Json(json!(shown)))
+}
+
+async fn show_gateway(State(sim): State<Simulator>) -> Json<Gateway> {
+    Json(sim.with(|world| world.gateway))
+}
+
+async fn set_gateway(State(sim): State<Simulator>, Json(new): Json<Map<String, Value>>) -> Answer {
+    let mut gateway = json!(sim.with(|world| world.gateway));
+    gateway.as_object_mut().into_iter().for_each(|now| now.extend(new.clone()));
+    let gateway = serde_json::from_value(gateway).map_err(|error| {
+        wrong(StatusCode::BAD_REQUEST, &format!("the gateway cannot be like that: {error}"))
+    })?;
+    sim.with(|world| world.gateway = gateway);
+    Ok(Json(json!(gateway)))
 }
 
 async fn set_webhook(State(sim): State<Simulator>, Json(target): Json<WebhookTarget>) -> Answer {

@@ -300,8 +300,14 @@ impl Dialect {
             "ackName": "SERVER", "participant": sender, "author": sender,
         });
         if !around.quirks.no_data {
-            payload["_data"] = json!({"Info": {"ID": tail, "Sender": from.lid.map(crate::ids::Lid::jid),
-                "SenderAlt": raw_phone(from), "IsFromMe": false, "PushName": ""}});
+            let lid = from.lid.map(crate::ids::Lid::jid).unwrap_or_default();
+            let (id, other) = match group {
+                Some((_, Addressing::Phone)) => (raw_phone(from), lid),
+                _ => (lid, raw_phone(from)),
+            };
+            payload["_data"] = json!({"Info": {
+                "ID": tail, "Sender": id, "SenderAlt": other, "IsFromMe": false, "PushName": "",
+            }});
         }
         around.wrap("message", payload)
     }

@@ -72,15 +72,19 @@ pub struct Group {
     pub members: BTreeMap<Lid, Role>,
     /// Removed by an admin: the link is dead for them.
     pub link_banned: HashSet<Lid>,
+    /// No roster tells a phone, not even to admins, as in announcement groups of a community.
+    pub anonymous: bool,
     /// The most members; 1,024 as the vendor says.
     pub capacity: usize,
 }
 
 impl Group {
-    /// Whether a member sees the others' phones: an admin does, and everybody where members are named by phone.
+    /// Whether a member sees the others' phones: an admin does, and everybody where members are named by phone; nobody
+    /// where they are hidden.
     pub fn shows_phones(&self, to: Lid) -> bool {
         let role = self.members.get(&to);
-        role.is_some_and(|role| *role >= Role::Admin || self.addressing == Addressing::Phone)
+        let open = |role: &Role| *role >= Role::Admin || self.addressing == Addressing::Phone;
+        !self.anonymous && role.is_some_and(open)
     }
 
     pub(super) fn empty(id: GroupId, subject: &str, addressing: Addressing, invite_code: String) -> Self {
@@ -95,6 +99,7 @@ impl Group {
             owner: None,
             members: BTreeMap::new(),
             link_banned: HashSet::new(),
+            anonymous: false,
             capacity: 1024,
         }
     }

@@ -5,6 +5,7 @@ use super::{
     calls::CallRecord,
     event_body::{Dialect, Quirks},
     faults::{Fault, Faults},
+    gateway::Gateway,
     meter::Meter,
     server,
     webhook::{Delivery, Emitter, WebhookTarget},
@@ -15,26 +16,12 @@ use crate::{
     ids::{GroupId, Lid, Person, Phone},
     transport::Transport,
 };
-use serde::{Deserialize, Serialize};
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::sync::Notify;
-
-/// Whose shapes the gateway answers member calls and rosters in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// whatsmeow; what production seems to run.
-    #[default]
-    Gows,
-    /// Baileys.
-    Noweb,
-    /// whatsapp-web.js.
-    Webjs,
-}
 
 /// How a simulator is set up.
 #[derive(Clone, Debug)]
@@ -47,12 +34,8 @@ pub struct Options {
     pub webhook: Option<WebhookTarget>,
     /// How they go there.
     pub delivery: Delivery,
-    /// The shape of answers.
-    pub engine: Engine,
-    /// 500 with the engine's text (what is expected of the real thing) or 403 (what the vendor documents) when we are no admin.
-    pub documented_refusals: bool,
-    /// Whether rosters are also served normalised, at `/participants/v2`.
-    pub roster_v2: bool,
+    /// How the gateway answers.
+    pub gateway: Gateway,
     /// The ban meter.
     pub meter: Meter,
     /// Makes LIDs, codes and chances the same again.
@@ -102,9 +85,7 @@ impl Default for Options {
             quirks: Quirks::default(),
             webhook: None,
             delivery: Delivery::default(),
-            engine: Engine::Gows,
-            documented_refusals: false,
-            roster_v2: true,
+            gateway: Gateway::default(),
             meter: Meter::default(),
             seed: 7,
             session: SessionOptions::default(),
@@ -120,7 +101,6 @@ pub struct Simulator {
 
 pub(super) struct Inner {
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) options: Options,
     world: Mutex<World>,
     faults: Mutex<Faults>,
     style: Mutex<Style>,
@@ -137,6 +117,7 @@ impl Simulator {
     /// A world with one connected session and nobody else in it.
     pub fn new(options: Options, clock: Arc<dyn Clock>) -> Self {
         let mut world = World::new(options.seed, options.meter.clone());
+        world.gateway = options.gateway;
         let me = world.named(options.session.me, "Guard");
         world.befriend(me);
         let own = &options.session;
@@ -154,7 +135,6 @@ impl Simulator {
             ids: Mutex::new(EventIds::new(options.seed)),
             emitter,
             moved: Notify::new(),
-            options,
         };
         Self { inner: Arc::new(inner) }
     }

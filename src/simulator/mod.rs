@@ -12,12 +12,13 @@
 //! |---|---|---|
 //! | `POST /sim/groups` | `{"id":"1203…@g.us","subject":"Club","addressing":"lid","we_are":"admin"}` | makes a group |
 //! | `GET /sim/groups/{id}` | | its settings and members with both ids |
-//! | `POST /sim/people` | `{"phone":"4477…","name":"Ann","hides_phone":false,"refuses_adds":false}` | makes or changes somebody |
+//! | `POST /sim/people` | `{"phone":"4477…","name":"Ann","hides_phone":false,"refuses_adds":false,"shown_in":["roster","lid"]}` | makes or changes somebody; `shown_in`: where the pair of ids can be learned (`event`, `message`, `roster`, `lid`, `list`, `number`) |
 //! | `POST /sim/groups/{id}/join` | `{"phone":"4477…","name":"Ann","via":"link"}` or `"via":"added","by":"4477…"` | somebody comes in |
 //! | `POST /sim/groups/{id}/leave` | `{"phone":"4477…","by":"4477…"}` | goes, or is put out |
 //! | `POST /sim/groups/{id}/role` | `{"phone":"4477…","admin":true}` | promoted or demoted |
 //! | `POST /sim/messages` | `{"phone":"4477…","group":"1203…@g.us","text":"hello"}` | somebody writes (no group: to us) |
 //! | `POST /sim/session` | any of `{"status":"STOPPED","mute":true,"backlog":"at_once","free_plan":true,"timelock":{…},"capping":{…},"rate_limits":{"told":{…}}}` | the first session drops, is back, falls silent, is restricted |
+//! | `GET`, `POST /sim/gateway` | any of `{"engine":"gows","strict_ids":true,"roster_v2":true,"documented_refusals":false}` | how the gateway answers |
 //! | `POST /sim/webhook` | `{"url":"http://…/webhooks/{session}","secret":"…","hmac":{"key":"…"}}` | where events go |
 //! | `GET`, `POST`, `DELETE /sim/faults` | a [`faults::Fault`] | lists, adds one, clears all |
 //! | `GET /sim/calls` | | every call that reached the gateway |
@@ -29,9 +30,11 @@ pub mod change;
 mod control;
 pub mod event_body;
 pub mod faults;
+pub mod gateway;
 pub mod group;
 mod handle;
 pub mod meter;
+pub mod people;
 pub mod scenario;
 mod server;
 pub mod session;
@@ -46,6 +49,8 @@ mod world_tests;
 pub use calls::{CallRecord, most_in_window};
 pub use event_body::{Dialect, Envelope, Quirks};
 pub use faults::{Fault, Kind, Target};
-pub use handle::{Engine, Options, SessionOptions, Simulator};
+pub use gateway::{Engine, Gateway};
+pub use handle::{Options, SessionOptions, Simulator};
+pub use people::Source;
 pub use webhook::{Algorithm, Delivery, Signing, WebhookTarget};
 pub use world::{Addressing, Role, Via, World};

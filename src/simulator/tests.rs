@@ -22,6 +22,7 @@ use std::{
     time::Duration,
 };
 
+mod identity_tests;
 mod session_tests;
 
 const SOON: Duration = Duration::from_secs(5);

@@ -1,22 +1,24 @@
 //! The state of the small WhatsApp: people, groups, sessions, messages, and the log of calls.
 //!
 //! Owns the rules of groups (who may join by link, who may remove whom) and answers every change with a [`Change`]
-//! for the announcer. Pure: no I/O, no clock, no JSON of the gateway. Everybody has a phone and a LID here;
-//! how much of that is shown to a session is decided by [`World::shown`].
+//! for the announcer. Pure: no I/O, no clock, no JSON of the gateway. Who the people are, and who sees which of their ids, stands in
+//! [`super::people`].
 
 use super::{
     calls::{CallLog, CallRecord},
+    gateway::Gateway,
     meter::Meter,
 };
 pub use super::{
     change::Change,
     group::{Addressing, Group, Role, Via},
+    people::{Profile, Source},
     session::{Session, Status},
 };
 use crate::{
     action::Class,
     clock::Timestamp,
-    ids::{GroupId, Jid, Lid, Person, Phone},
+    ids::{GroupId, Lid, Person, Phone},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -25,21 +27,6 @@ use std::{
 
 /// Who has not written to us for this long is a stranger again (the daemon's `cold_dm` uses the same number).
 const WARM_FOR: Duration = Duration::from_secs(28 * 24 * 3600);
-
-/// A human of this world.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Profile {
-    /// Their number.
-    pub phone: Phone,
-    /// Their hidden id; the key everywhere in this world.
-    pub lid: Lid,
-    /// The name they gave themselves.
-    pub name: String,
-    /// The number is shown to nobody (a username account, an anonymous group).
-    pub hides_phone: bool,
-    /// May be invited but not added (per-person 403).
-    pub refuses_adds: bool,
-}
 
 /// A message that arrived in a chat.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,14 +46,16 @@ pub struct Sent {
 /// Everything there is.
 #[derive(Debug)]
 pub struct World {
-    people: HashMap<Lid, Profile>,
-    by_phone: HashMap<Phone, Lid>,
-    contacts: HashSet<Lid>,
-    groups: BTreeMap<GroupId, Group>,
+    pub(super) people: HashMap<Lid, Profile>,
+    pub(super) by_phone: HashMap<Phone, Lid>,
+    pub(super) contacts: HashSet<Lid>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
     sessions: Vec<Session>,
     sent: Vec<Sent>,
     wrote: HashMap<Lid, Timestamp>,
     pub(super) log: CallLog,
+    /// How the gateway answers; may be changed at any time.
+    pub gateway: Gateway,
     pub(super) meter: Meter,
     pub(super) rng: fastrand::Rng,
 }
@@ -83,108 +72,9 @@ impl World {
             sent: Vec::new(),
             wrote: HashMap::new(),
             log: CallLog::default(),
+            gateway: Gateway::default(),
             meter,
             rng: fastrand::Rng::with_seed(seed),
-        }
-    }
-
-    /// Makes sure that somebody exists and answers their hidden id. A known phone or LID finds the same person again;
-    /// what is missing is made up: a LID from nothing, a phone in a range that is nobody's.
-    pub fn person(&mut self, person: Person) -> Lid {
-        let known = person.lid.filter(|lid| self.people.contains_key(lid));
-        if let Some(lid) = known.or_else(|| person.phone.and_then(|phone| self.by_phone.get(&phone).copied()))
-        {
-            return lid;
-        }
-        let lid = person.lid.unwrap_or_else(|| {
-            loop {
-                let lid = Lid::from_u64(self.rng.u64(10_000_000_000_000..300_000_000_000_000));
-                if !self.people.contains_key(&lid) {
-                    break lid;
-                }
-            }
-        });
-        let phone = person.phone.unwrap_or_else(|| {
-            loop {
-                let made_up = self.rng.u64(999_000_000_000..999_999_999_999);
-                if let Some(phone) =
-                    Phone::from_u64(made_up).filter(|phone| !self.by_phone.contains_key(phone))
-                {
-                    break phone;
-                }
-            }
-        });
-        let name = format!("Person {}", self.people.len() + 1);
-        self.by_phone.insert(phone, lid);
-        self.people.insert(lid, Profile { phone, lid, name, hides_phone: false, refuses_adds: false });
-        lid
-    }
-
-    /// The same with a name.
-    pub fn named(&mut self, person: Person, name: &str) -> Lid {
-        let lid = self.person(person);
-        if let Some(profile) = self.people.get_mut(&lid) {
-            name.clone_into(&mut profile.name);
-        }
-        lid
-    }
-
-    /// Somebody's profile.
-    pub fn profile(&self, lid: Lid) -> Option<&Profile> {
-        self.people.get(&lid)
-    }
-
-    /// Somebody's profile, to change a privacy setting.
-    pub fn profile_mut(&mut self, lid: Lid) -> Option<&mut Profile> {
-        self.people.get_mut(&lid)
-    }
-
-    /// Both ids of somebody, whoever may see them.
-    pub fn both_ids(&self, lid: Lid) -> Person {
-        Person { phone: self.people.get(&lid).map(|profile| profile.phone), lid: Some(lid) }
-    }
-
-    /// What a session may see of somebody: the phone only of contacts, of people in a group that it administers or that names
-    /// its members by phone, and of itself.
-    pub fn shown(&self, lid: Lid, to: Lid) -> Person {
-        let hidden = self.people.get(&lid).is_none_or(|profile| profile.hides_phone);
-        let shows = |group: &Group| group.shows_phones(to) && group.members.contains_key(&lid);
-        let entitled = lid == to || self.contacts.contains(&lid) || self.groups.values().any(shows);
-        if entitled && !hidden { self.both_ids(lid) } else { Person::of_lid(lid) }
-    }
-
-    /// What somebody in a group may see of all its members; the same as [`World::shown`], without a search for each.
-    pub fn shown_members(&self, group: &Group, to: Lid) -> Vec<(Person, Role)> {
-        let open = group.shows_phones(to);
-        let one = |lid: Lid| match self.people.get(&lid) {
-            Some(profile) if open && !profile.hides_phone => self.both_ids(lid),
-            _ => self.shown(lid, to),
-        };
-        group.members.iter().map(|(lid, role)| (one(*lid), *role)).collect()
-    }
-
-    /// Puts somebody into the address book: their pair of ids is known to every session.
-    pub fn befriend(&mut self, lid: Lid) {
-        self.contacts.insert(lid);
-    }
-
-    /// The pairs of phone and LID that a session may see, by LID.
-    pub fn pairs(&self, to: Lid) -> Vec<(Lid, Phone)> {
-        let mut pairs: Vec<_> = self
-            .people
-            .keys()
-            .filter_map(|lid| self.shown(*lid, to).phone.map(|phone| (*lid, phone)))
-            .collect();
-        pairs.sort_unstable();
-        pairs
-    }
-
-    /// Whom an id names: `…@c.us`, `…@s.whatsapp.net` or `…@lid`. `None` for nobody of this world.
-    pub fn find(&self, jid: &str) -> Option<Lid> {
-        match Jid::parse(jid)? {
-            Jid::Phone(phone) => self.by_phone.get(&phone).copied(),
-            Jid::Lid(lid) => self.people.contains_key(&lid).then_some(lid),
-            Jid::Group(_) | Jid::Other => None,
         }
     }
 
@@ -228,14 +118,6 @@ impl World {
     pub fn is_member(&self, group: &GroupId, person: Person) -> bool {
         self.known(person)
             .is_some_and(|lid| self.groups.get(group).is_some_and(|g| g.members.contains_key(&lid)))
-    }
-
-    /// Somebody's LID, without inventing them.
-    pub fn known(&self, person: Person) -> Option<Lid> {
-        person
-            .lid
-            .filter(|lid| self.people.contains_key(lid))
-            .or_else(|| person.phone.and_then(|phone| self.by_phone.get(&phone).copied()))
     }
 
     /// Lets people in. Members already inside, people whom an admin removed (by link), and whoever is too many, stay

@@ -2,7 +2,7 @@
 
 use super::{
     ask::Ask,
-    envelope,
+    envelope, refusal,
     route::{Route, Switch},
     shapes,
 };
@@ -10,9 +10,9 @@ use crate::{
     clock::Timestamp,
     ids::{GroupId, Jid, Lid, Phone},
     simulator::{
-        handle::{Engine, Options},
+        gateway::Engine,
         meter::Offence,
-        world::{Addressing, Change, Group, Role, Sent, Via, World},
+        world::{Addressing, Change, Group, Role, Sent, Source, Via, World},
     },
 };
 use axum::http::StatusCode;
@@ -57,17 +57,6 @@ pub(super) fn refused(status: StatusCode, message: &str) -> Answer {
     Answer::refusal(status, Body::Json(envelope(status, message)))
 }
 
-/// A refusal of WhatsApp, passed through by the engine as 500. The query, and with it the token, is echoed, as upstream does.
-pub(super) fn upstream(message: &str, ask: &Ask, now: Timestamp) -> Answer {
-    let token = ask.credentials().map(|credentials| credentials.token);
-    let body = json!({
-        "statusCode": 500, "timestamp": now.to_string(), "exception": {"message": message, "code": 2},
-        "request": {"path": ask.path, "method": ask.method.as_str(), "query": {"access_token": token}},
-        "version": {"version": "2026.7.1", "engine": "GOWS", "tier": "PLUS"},
-    });
-    Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, Body::Json(body))
-}
-
 /// 429.
 pub(super) fn rate_limited(retry_after: Option<u64>) -> Answer {
     Answer { retry_after, ..refused(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded") }
@@ -88,7 +77,6 @@ pub(super) struct Stage<'a> {
     pub(super) session: usize,
     pub(super) me: Lid,
     pub(super) ask: &'a Ask,
-    pub(super) options: &'a Options,
     pub(super) twist: Option<Twist>,
     pub(super) now: Timestamp,
     pub(super) at: Duration,
@@ -100,13 +88,13 @@ impl Stage<'_> {
     }
 
     fn act_on_group(&mut self, route: &Route) -> Result<Answer, Answer> {
-        let engine = self.options.engine;
+        let engine = self.world.gateway.engine;
         Ok(match route {
             Route::Group(id) => {
                 Answer::told(shapes::group(self.world, self.inside(id)?, self.me, engine, true))
             }
             Route::Roster(id) => Answer::told(shapes::roster(self.world, self.inside(id)?, self.me, engine)),
-            Route::RosterV2(id) if self.options.roster_v2 => {
+            Route::RosterV2(id) if self.world.gateway.roster_v2 => {
                 Answer::told(shapes::roster_v2(self.world, self.inside(id)?, self.me))
             }
             Route::RosterV2(_) => refused(StatusCode::NOT_FOUND, "no route was found"),
@@ -144,6 +132,7 @@ impl Stage<'_> {
             Route::LidOf(number) => {
                 let number = number.trim_end_matches("@c.us");
                 let lid = Phone::parse(number).and_then(|phone| self.world.find(&phone.jid()));
+                let lid = lid.filter(|lid| self.world.appears(*lid, Source::Number));
                 let pn = Phone::parse(number).map(Phone::jid);
                 Answer::told(json!({"lid": lid.map(Lid::jid), "pn": pn}))
             }
@@ -159,6 +148,20 @@ impl Stage<'_> {
         }
     }
 
+    /// WhatsApp refused the query, in the engine's words.
+    pub(super) fn refused_query(&self, code: u16) -> Answer {
+        self.thrown(&refusal::query(code, self.world.gateway.engine))
+    }
+
+    /// WhatsApp refused the message, in the engine's words.
+    fn refused_message(&self, code: u16) -> Answer {
+        self.thrown(&refusal::message(code, self.world.gateway.engine))
+    }
+
+    pub(super) fn thrown(&self, exception: &Value) -> Answer {
+        refusal::thrown(exception, self.world.gateway.engine, self.ask, self.now)
+    }
+
     pub(super) fn silent(&self) -> bool {
         self.twist == Some(Twist::Silent)
     }
@@ -170,11 +173,8 @@ impl Stage<'_> {
     /// A group that we are in.
     pub(super) fn inside(&self, id: &str) -> Result<&Group, Answer> {
         let group = GroupId::parse(id).and_then(|id| self.world.group(&id));
-        let code = |code: &str| {
-            upstream(&format!("2 UNKNOWN: info query returned status {code}"), self.ask, self.now)
-        };
-        let group = group.ok_or_else(|| code("404: item-not-found"))?;
-        if group.members.contains_key(&self.me) { Ok(group) } else { Err(code("403: forbidden")) }
+        let group = group.ok_or_else(|| self.refused_query(404))?;
+        if group.members.contains_key(&self.me) { Ok(group) } else { Err(self.refused_query(403)) }
     }
 
     /// A group that we may change.
@@ -183,10 +183,10 @@ impl Stage<'_> {
         let id = group.id.clone();
         if !group.is_admin(self.me) {
             self.world.meter.weigh(Offence::WithoutRight, self.at);
-            return Err(if self.options.documented_refusals {
+            return Err(if self.world.gateway.documented_refusals {
                 refused(StatusCode::FORBIDDEN, "the instance is not an admin of this group")
             } else {
-                upstream("2 UNKNOWN: info query returned status 401: not-authorized", self.ask, self.now)
+                self.refused_query(401)
             });
         }
         self.world.group_mut(&id).ok_or_else(|| refused(StatusCode::NOT_FOUND, "no such group"))
@@ -243,7 +243,7 @@ impl Stage<'_> {
     fn groups(&mut self) -> Answer {
         let (limit, offset) = (self.ask.number("limit"), self.ask.number("offset").unwrap_or(0));
         let members = self.ask.text("exclude").as_deref() != Some("participants");
-        let engine = self.options.engine;
+        let engine = self.world.gateway.engine;
         let page = self.mine().skip(offset).take(limit.unwrap_or(usize::MAX));
         let shaped = page.map(|group| {
             (group.id.as_str().to_owned(), shapes::group(self.world, group, self.me, engine, members))
@@ -275,7 +275,7 @@ impl Stage<'_> {
         let shape = self
             .world
             .group(&id)
-            .map(|group| shapes::group(self.world, group, me, self.options.engine, true));
+            .map(|group| shapes::group(self.world, group, me, self.world.gateway.engine, true));
         Answer::done(Body::Json(json!(shape)), change)
     }
 
@@ -289,26 +289,23 @@ impl Stage<'_> {
         let (to, cold) = match Jid::parse(&chat) {
             Some(Jid::Group(id)) => match self.inside(id.as_str()) {
                 Ok(group) if group.announce_only && !group.is_admin(self.me) => {
-                    return upstream("2 UNKNOWN: server returned error 420", self.ask, self.now);
+                    return self.refused_message(420);
                 }
                 Ok(_) => (None, false),
                 Err(answer) => return answer,
             },
             Some(Jid::Phone(_) | Jid::Lid(_)) => match self.world.find(&chat) {
+                Some(_) if self.misses_lid(&chat) => return self.thrown(&refusal::no_lid()),
                 Some(lid) => (Some(lid), self.world.is_cold(lid, self.now)),
                 None => {
-                    return upstream(
-                        "2 UNKNOWN: server returned error 404: no such user",
-                        self.ask,
-                        self.now,
-                    );
+                    return self.refused_message(404);
                 }
             },
             Some(Jid::Other) | None => return refused(StatusCode::BAD_REQUEST, "chatId is not a chat"),
         };
         if cold {
             if self.world.meter.is_restricted() {
-                return upstream("2 UNKNOWN: server returned error 463", self.ask, self.now);
+                return self.refused_message(463);
             }
             self.world.meter.weigh(Offence::ColdMessage, self.at);
         }
@@ -324,6 +321,14 @@ impl Stage<'_> {
         Answer::done(Body::Json(shape), None)
     }
 
+    /// WEBJS may know no chat under a phone.
+    fn misses_lid(&self, chat: &str) -> bool {
+        let gateway = self.world.gateway;
+        gateway.strict_ids
+            && gateway.engine == Engine::Webjs
+            && matches!(Jid::parse(chat), Some(Jid::Phone(_)))
+    }
+
     fn lids(&mut self) -> Answer {
         let (limit, offset) =
             (self.ask.number("limit").unwrap_or(100), self.ask.number("offset").unwrap_or(0));
@@ -336,7 +341,7 @@ impl Stage<'_> {
         let Some(lid) = asked else {
             return refused(StatusCode::BAD_REQUEST, "not a LID");
         };
-        let pn = self.world.shown(lid, self.me).phone.filter(|_| self.world.profile(lid).is_some());
+        let pn = self.world.shown_in(Source::Lid, lid, self.me).phone;
         Answer::told(json!({"lid": lid.jid(), "pn": pn.map(Phone::jid)}))
     }
 }

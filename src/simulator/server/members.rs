@@ -2,14 +2,16 @@
 
 use super::{
     act::{Answer, Body, Stage, Twist, refused},
+    refusal,
     route::Deed,
     shapes::{self, Outcome},
 };
 use crate::{
     ids::{GroupId, Jid, Lid},
     simulator::{
+        gateway::{Engine, Gateway},
         meter::Offence,
-        world::{Change, Role, Via},
+        world::{Addressing, Change, Role, Source, Via},
     },
 };
 use axum::http::StatusCode;
@@ -22,11 +24,12 @@ impl Stage<'_> {
         }
         let group = self.administered(id)?;
         let (id, addressing) = (group.id.clone(), group.addressing);
+        let asked = self.of_the_right_form(asked, addressing, deed)?;
         let mut changes = Vec::new();
         let mut outcomes = Vec::with_capacity(asked.len());
         for jid in asked {
             let lid = self.world.find(&jid);
-            let person = lid.map(|lid| self.world.shown(lid, self.me));
+            let person = lid.map(|lid| self.world.shown_in(Source::Roster, lid, self.me));
             let code = match (self.twist, lid) {
                 (Some(Twist::PerPerson(code)), _) => code,
                 (Some(Twist::Silent), _) => 200,
@@ -37,8 +40,29 @@ impl Stage<'_> {
             let role = lid.and_then(|lid| self.world.group(&id)?.members.get(&lid).copied());
             outcomes.push(Outcome { jid, person, role: role.unwrap_or(Role::Participant), code });
         }
-        let body = shapes::outcomes(&outcomes, addressing, self.options.engine, deed == Deed::Add);
+        let body = shapes::outcomes(&outcomes, addressing, self.world.gateway.engine, deed == Deed::Add);
         Ok(Answer { effect: !changes.is_empty(), ..Answer::done(Body::Json(body), changes) })
+    }
+
+    /// The ids that the group can be asked about. WEBJS passes over the others in silence and fails only if none is left; the
+    /// other engines fail at the first. People who are to be added may be named by phone anywhere.
+    fn of_the_right_form(
+        &self,
+        mut asked: Vec<String>,
+        addressing: Addressing,
+        deed: Deed,
+    ) -> Result<Vec<String>, Answer> {
+        let Gateway { engine, strict_ids, .. } = self.world.gateway;
+        let wrong = |jid: &String| match (Jid::parse(jid), addressing) {
+            (Some(Jid::Phone(_)), Addressing::Lid) => deed != Deed::Add,
+            (Some(Jid::Lid(_)), Addressing::Phone) => true,
+            _ => false,
+        };
+        if strict_ids && engine != Engine::Webjs && asked.iter().any(wrong) {
+            return Err(self.refused_query(400));
+        }
+        asked.retain(|jid| !strict_ids || !wrong(jid));
+        if asked.is_empty() { Err(self.thrown(&refusal::nobody_left())) } else { Ok(asked) }
     }
 
     /// WhatsApp's code for one person (`whatsapp-reality.md` §3.3).

@@ -6,6 +6,7 @@ mod act;
 mod ask;
 mod line;
 mod members;
+mod refusal;
 mod route;
 mod session;
 mod shapes;
@@ -176,7 +177,10 @@ impl<'a> Call<'a> {
             Kind::Silent => Play::Answer(self.act(index, Some(Twist::Silent))),
             Kind::PerPerson { code } => Play::Answer(self.act(index, Some(Twist::PerPerson(code)))),
             Kind::Upstream { message } => {
-                Play::Answer(act::upstream(&message, &self.ask, self.simulator.inner.clock.now()))
+                let engine = self.simulator.with(|world| world.gateway.engine);
+                let exception = json!({"message": message, "code": 2});
+                let now = self.simulator.inner.clock.now();
+                Play::Answer(refusal::thrown(&exception, engine, &self.ask, now))
             }
             Kind::RateLimited { retry_after } => Play::Answer(act::rate_limited(retry_after)),
             Kind::NotWorking => {
@@ -242,9 +246,8 @@ impl<'a> Call<'a> {
         if there.status != Status::Working && route.needs_connection() {
             return session::not_working(&there.name, there.status);
         }
-        let options = &self.simulator.inner.options;
         let me = there.me;
-        Stage { world, session, me, ask: &self.ask, options, twist, now, at: self.at }.act(route)
+        Stage { world, session, me, ask: &self.ask, twist, now, at: self.at }.act(route)
     }
 
     fn finish(&self, answer: Answer) -> Response {

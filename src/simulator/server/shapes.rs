@@ -5,8 +5,8 @@ use crate::{
     simulator::{
         announce::scene,
         event_body::{member_jid, raw_jid, raw_phone},
-        handle::Engine,
-        world::{Addressing, Group, Role, World},
+        gateway::Engine,
+        world::{Addressing, Group, Role, Source, World},
     },
 };
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ pub(super) fn roster_v2(world: &World, group: &Group, me: Lid) -> Value {
 /// A group as the engine describes it.
 pub(super) fn group(world: &World, group: &Group, me: Lid, engine: Engine, members: bool) -> Value {
     let people = if members { roster(world, group, me, engine) } else { json!([]) };
-    let owner = group.owner.map(|lid| world.shown(lid, me));
+    let owner = group.owner.map(|lid| world.shown_in(Source::Roster, lid, me));
     match engine {
         Engine::Gows => json!({
             "JID": group.id.as_str(), "OwnerJID": owner.map(|owner| raw_jid(owner, group.addressing)),

@@ -5,7 +5,7 @@ use crate::{
     clock::SystemClock,
     ids::{GroupId, Person, Phone},
     simulator::{
-        Addressing, Engine, Fault, Kind, Options, Role, Simulator, Target, Via, calls::Placement,
+        Addressing, Engine, Fault, Gateway, Kind, Options, Role, Simulator, Target, Via, calls::Placement,
         meter::Meter, world::Status,
     },
 };
@@ -13,6 +13,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
+mod identity_tests;
 mod session_tests;
 
 const GROUP: &str = "120363000000000001@g.us";
@@ -37,6 +38,10 @@ impl Drop for Scene {
 
 fn phone(text: &str) -> Person {
     Person::of_phone(Phone::parse(text).unwrap())
+}
+
+fn with(gateway: Gateway) -> Options {
+    Options { gateway, ..Options::default() }
 }
 
 impl Scene {
@@ -162,7 +167,7 @@ async fn each_engine_has_its_own_roster_and_answer_to_a_removal() {
         (Engine::Webjs, "/0/id/_serialized", "", json!({"status": 200})),
     ];
     for (engine, pointer, told_at, done) in shapes {
-        let scene = Scene::set(Options { engine, ..Options::default() }).await;
+        let scene = Scene::set(with(Gateway { engine, ..Gateway::default() })).await;
         let roster = scene.get(&format!("groups/{GROUP}/participants")).await;
         assert!(roster.pointer(pointer).is_some_and(Value::is_string), "{engine:?} {roster}");
         let (_, answer) = scene.remove(ann).await;
@@ -202,7 +207,11 @@ async fn settings_are_written_from_body_or_query_and_read_back() {
 #[tokio::test]
 async fn without_being_admin_nothing_changes_and_the_refusal_is_upstreams_or_the_documented_one() {
     for (documented_refusals, expected) in [(false, 500), (true, 403)] {
-        let scene = Scene::set(Options { documented_refusals, ..Options::default() }).await;
+        let scene = Scene::set(Options {
+            gateway: Gateway { documented_refusals, ..Gateway::default() },
+            ..Options::default()
+        })
+        .await;
         let me = scene.sim.me().lid.unwrap();
         scene.sim.with(|world| world.group_mut(&scene.group).unwrap().members.insert(me, Role::Participant));
         let (status, body) = scene.remove("447700900101@c.us").await;
