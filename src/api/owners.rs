@@ -16,7 +16,12 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub(super) async fn limits(State(api): State<Arc<Api>>) -> Json<Value> {
-    Json(json!({ "limits": api.owners.limits().await }))
+    let locks = api.store.cold_locks().await.unwrap_or_default();
+    let locks = locks.into_iter().map(|(session, lock)| {
+        json!({"session": session, "since": lock.since, "until": lock.until, "why": lock.why})
+    });
+    let locks: Vec<Value> = locks.collect();
+    Json(json!({ "limits": api.owners.limits().await, "cold_locks": locks }))
 }
 
 pub(super) async fn lists(State(api): State<Arc<Api>>) -> Json<Value> {

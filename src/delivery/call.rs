@@ -37,7 +37,7 @@ impl Courier {
         let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
         self.metrics.gateway_call(classes[0], outcome::word(&outcome), seconds);
         self.note_readiness(&outcome);
-        self.settle(id, &row, rows, &outcome).await?;
+        self.settle(id, &row, rows, classes, &outcome).await?;
         Ok(Step::Again)
     }
 
@@ -46,6 +46,7 @@ impl Courier {
         id: CallId,
         row: &Row,
         rows: Vec<Row>,
+        classes: Vec<Class>,
         outcome: &Outcome<()>,
     ) -> Result<(), StoreError> {
         let now = self.steady.now();
@@ -53,6 +54,7 @@ impl Courier {
         let other_form = self.has_other_form(row);
         let meaning = outcome::meaning(row, outcome, attempts, now, fastrand::f64(), other_form);
         let settled = rows.iter().map(|row| (row.id, meaning.settled.clone())).collect();
+        self.heed_lock(row, &classes, outcome, now).await;
         self.end_call(id, settled).await?;
         self.metrics.action(row.call.name(), meaning.settled.state, rows.len());
         self.tell(row, &meaning, rows.len());
@@ -113,7 +115,7 @@ impl Courier {
             }
             Consequence::Suspect => self.health.suspect = true,
             Consequence::Paused(until) => self.health.paused_until = until,
-            Consequence::ColdLocked(until) => self.health.cold_locked_until = until,
+            Consequence::GroupsPaused(until) => self.health.groups_paused_until = until,
             Consequence::OtherForm => {
                 self.other_form.insert(row.id);
             }

@@ -128,8 +128,10 @@ impl Courier {
     /// Whether this row may go now.
     pub(super) async fn clear(&mut self, row: &Row, now: Timestamp) -> Result<Clearance, StoreError> {
         let classes = self.classes(row, now);
-        if classes.contains(&Class::ColdDm) && now < self.health.cold_locked_until {
-            return self.put_off(row, self.health.cold_locked_until, row.note.clone(), now).await;
+        if classes.contains(&Class::ColdDm)
+            && let Some(until) = self.cold_wait(now)
+        {
+            return self.put_off(row, until, row.note.clone(), now).await;
         }
         match self.permit(&classes, now) {
             Permit::Granted => {}

@@ -6,6 +6,7 @@
 //!
 //! It decides nothing about people and knows no policy; it meets the pipeline only in the outbox.
 
+mod breaker;
 mod call;
 mod clearance;
 mod lanes;
@@ -29,6 +30,7 @@ use crate::{
     wawp::client::Client,
 };
 use async_trait::async_trait;
+use breaker::Breaker;
 use clearance::{Clearance, Looks};
 use lanes::Lanes;
 use pacing::Pacing;
@@ -128,8 +130,10 @@ pub struct Courier {
 struct Health {
     /// No call before.
     paused_until: Timestamp,
-    /// No cold message before.
-    cold_locked_until: Timestamp,
+    /// No call about a group before, and no cold message: a 429 is WhatsApp's, and it comes from groups.
+    groups_paused_until: Timestamp,
+    /// Whether cold messages may go.
+    breaker: Breaker,
     /// A call failed in a way that may be the gateway's: ask before the next write.
     suspect: bool,
     /// Failed probes in a row.
@@ -144,7 +148,8 @@ impl Health {
     fn new() -> Self {
         Self {
             paused_until: Timestamp(0),
-            cold_locked_until: Timestamp(0),
+            groups_paused_until: Timestamp(0),
+            breaker: Breaker::default(),
             suspect: false,
             failed_probes: 0,
             vouched: None,
@@ -384,7 +389,13 @@ impl Courier {
     /// Classes with a free place, and when the next of the others gets one.
     fn open_classes(&self, now: Timestamp) -> (Vec<Class>, Option<Timestamp>) {
         let (mut open, mut due) = (Vec::new(), None);
+        if self.groups_paused(now) {
+            due = Some(self.health.groups_paused_until);
+        }
         for class in Class::ALL.into_iter().filter(|class| *class != Class::ColdDm) {
+            if self.groups_paused(now) && class != Class::Dm {
+                continue;
+            }
             match self.permit(&[class], now) {
                 Permit::Granted | Permit::Never => open.push(class),
                 Permit::NotBefore(at) => due = [due, Some(at)].into_iter().flatten().min(),
@@ -405,7 +416,12 @@ impl Courier {
     }
 
     fn is_paused(&self) -> bool {
-        self.health.suspect || self.steady.now() < self.health.paused_until
+        let now = self.steady.now();
+        self.health.suspect || now < self.health.paused_until || self.groups_paused(now)
+    }
+
+    fn groups_paused(&self, now: Timestamp) -> bool {
+        now < self.health.groups_paused_until
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {

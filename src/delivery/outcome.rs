@@ -1,7 +1,7 @@
 //! From a call's outcome to what happens to its row and to the session. Pure.
 
 use crate::{
-    action::{Call, RowState},
+    action::{Call, Class, RowState},
     clock::Timestamp,
     retry,
     store::{Row, Settled},
@@ -12,8 +12,6 @@ use std::time::Duration;
 /// How long a session pauses when it is not ready, or told to slow down without a time.
 const NOT_READY: Duration = Duration::from_secs(15);
 const SLOW_DOWN: Duration = Duration::from_secs(30);
-/// After WhatsApp refused a first contact (463): how long no cold message is tried.
-const COLD_LOCK: Duration = Duration::from_secs(3600);
 /// A request that the gateway calls wrong is tried so often.
 const FATAL_ATTEMPTS: u32 = 3;
 /// A removal whose outcome is unknown is looked at after this long: usually the leave event has settled it by then.
@@ -39,8 +37,8 @@ pub(super) enum Consequence {
     Suspect,
     /// No call before that moment.
     Paused(Timestamp),
-    /// No cold message before that moment.
-    ColdLocked(Timestamp),
+    /// No call about a group, and no cold message, before that moment.
+    GroupsPaused(Timestamp),
     /// The other id form is to be tried, now.
     OtherForm,
 }
@@ -48,6 +46,16 @@ pub(super) enum Consequence {
 /// The word for an outcome in the metrics.
 pub(super) fn word<T>(outcome: &Outcome<T>) -> &'static str {
     outcome.as_ref().err().map_or("done", CallError::name)
+}
+
+/// How long a call that was asked to slow down was asked to wait.
+pub(super) fn asked_pause<T>(outcome: &Outcome<T>) -> Option<Duration> {
+    match outcome {
+        Err(CallError::SlowDown { retry_after, .. }) => {
+            Some(retry::back_off(1, Some(retry_after.unwrap_or(SLOW_DOWN)), 0.5))
+        }
+        _ => None,
+    }
 }
 
 /// What a failed probe says: the gateway is away for at least so long; `None` if it answered and so works.
@@ -95,25 +103,27 @@ pub(super) fn meaning(
         }
         CallError::SlowDown { retry_after, .. } => {
             let due = now + retry::back_off(attempts, Some(retry_after.unwrap_or(SLOW_DOWN)), chance);
-            Meaning {
-                settled: Settled { counts: false, ..waiting(due, note) },
-                ..again(due, None, Consequence::Paused(due))
-            }
+            // WhatsApp's 429 comes of work on groups; a chat that is already open may go on. One that a private message
+            // met is the gateway's own, and meant for everything.
+            let paused = match row.call.class() {
+                Class::Dm | Class::ColdDm => Consequence::Paused(due),
+                _ => Consequence::GroupsPaused(due),
+            };
+            Meaning { settled: Settled { counts: false, ..waiting(due, note) }, ..again(due, None, paused) }
         }
-        CallError::Locked { .. } => {
-            let locked = Consequence::ColdLocked(now + COLD_LOCK);
-            Meaning { alert: true, ..ended(RowState::Refused, note, locked) }
-        }
-        // Wrong credentials fail the probe too, and then nothing is tried until they work; a request that alone is wrong
-        // is given up soon.
+        // The breaker tells the operator, once.
+        CallError::Locked { .. } => ended(RowState::Refused, note, Consequence::Healthy),
+        // Wrong credentials fail the probe too, which tells the operator, and then nothing is tried until they work; a
+        // request that alone is wrong is given up soon.
         CallError::Fatal { .. } if attempts < FATAL_ATTEMPTS => {
             let due = now + retry::back_off(retry::LANE_PATIENCE + attempts, None, chance);
-            Meaning { alert: true, ..again(due, note, Consequence::Suspect) }
+            again(due, note, Consequence::Suspect)
         }
         CallError::Fatal { .. } => {
             Meaning { alert: true, ..ended(RowState::Dead, note, Consequence::Healthy) }
         }
         CallError::Unknown { .. } if row.call.is_once() => {
+            let note = Some(format!("{error}; not repeated, because it may have taken effect"));
             Meaning { alert: true, ..ended(RowState::Unknown, note, Consequence::Suspect) }
         }
         CallError::Unknown { .. }
@@ -207,7 +217,7 @@ mod tests {
         let unknown = || CallError::Unknown { why: why() };
         assert_eq!(come_to(&removal(), unknown(), retry::MAX_ATTEMPTS), (RowState::Dead, true, true));
         let fatal = || CallError::Fatal { why: why() };
-        assert_eq!(come_to(&message(), fatal(), FATAL_ATTEMPTS - 1), (RowState::Waiting, true, true));
+        assert_eq!(come_to(&message(), fatal(), FATAL_ATTEMPTS - 1), (RowState::Waiting, true, false));
         assert_eq!(come_to(&message(), fatal(), FATAL_ATTEMPTS), (RowState::Dead, true, true));
     }
 
@@ -231,18 +241,20 @@ mod tests {
         ] {
             let meaning = meaning(&removal(), &Err(error), 1, NOW, 0.0, false);
             assert_eq!((meaning.settled.state, meaning.settled.counts), (RowState::Waiting, false));
-            assert_eq!(meaning.session, Consequence::Paused(NOW + pause));
+            let paused = if pause == NOT_READY { Consequence::Paused } else { Consequence::GroupsPaused };
+            assert_eq!(meaning.session, paused(NOW + pause));
             assert_eq!(meaning.settled.not_before, Some(NOW + pause));
         }
+        let told = meaning(&message(), &Err(slow(None)), 1, NOW, 0.0, false);
+        assert_eq!(told.session, Consequence::Paused(NOW + SLOW_DOWN), "of the gateway itself");
     }
 
     #[test]
-    fn a_refusal_is_final_and_463_closes_the_cold_lane() {
+    fn a_refusal_is_final_and_so_is_a_lock_for_the_row_that_met_it() {
         let refused = CallError::Refused { code: Some(404), why: why() };
         assert_eq!(come_to(&removal(), refused, 1), (RowState::Refused, true, false));
-        let locked = meaning(&message(), &Err(CallError::Locked { why: why() }), 1, NOW, 0.5, false);
-        assert_eq!(locked.session, Consequence::ColdLocked(NOW + COLD_LOCK));
-        assert!(locked.alert && locked.settled.state == RowState::Refused);
+        let locked = CallError::Locked { why: why() };
+        assert_eq!(come_to(&message(), locked, 1), (RowState::Refused, true, false));
     }
 
     #[test]

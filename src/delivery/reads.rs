@@ -79,6 +79,9 @@ impl Courier {
     pub(super) async fn read(&mut self, now: Timestamp) -> Result<Result<(), Option<Timestamp>>, StoreError> {
         self.collect_wanted(now);
         self.begin_rounds(now).await?;
+        if self.groups_paused(now) {
+            return Ok(Err(Some(self.health.groups_paused_until)));
+        }
         let dues = [self.naming_due, self.wanted.next_due(), self.listing_due, self.rounds.next_due()];
         let Some(due) = dues.into_iter().flatten().min() else {
             return Ok(Err(None));
@@ -141,6 +144,7 @@ impl Courier {
 
     /// At a start: who we are, and the rosters of every group we guard.
     pub(super) async fn introduce(&mut self) -> Result<(), StoreError> {
+        self.restore_breaker().await?;
         let now = self.steady.now();
         self.listing_due = Some(now);
         self.naming_due = Some(now);
@@ -227,6 +231,9 @@ impl Courier {
         let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
         self.metrics.gateway_call(Class::Read, super::outcome::word(&outcome), seconds);
         self.note_readiness(&outcome);
+        if let Some(pause) = super::outcome::asked_pause(&outcome) {
+            self.health.groups_paused_until = self.steady.now() + pause;
+        }
         self.end_call(id, Vec::new()).await?;
         Ok(outcome)
     }

@@ -18,6 +18,7 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 mod people;
 pub mod sqlite;
@@ -444,6 +445,19 @@ pub struct Alert {
     pub count: u32,
 }
 
+/// Messages to people who never wrote to us are locked for a session: WhatsApp answered 463, or told a restriction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ColdLock {
+    /// Since when, in schedule time.
+    pub since: Timestamp,
+    /// Until when; after it one message goes as a probe.
+    pub until: Timestamp,
+    /// How long a failed probe closes the way again.
+    pub wait: Duration,
+    /// What was said last.
+    pub why: String,
+}
+
 /// What to list. Newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -606,6 +620,12 @@ pub trait Store: People {
 
     /// The session's ledger since then (by end, or under way).
     async fn ledger(&self, session: &SessionName, since: Timestamp) -> Result<Vec<LedgerEntry>, StoreError>;
+
+    /// Keeps a session's lock on cold messages over a restart; `None`: it is lifted.
+    async fn keep_cold_lock(&self, session: &SessionName, lock: Option<ColdLock>) -> Result<(), StoreError>;
+
+    /// Every lock on cold messages, by session.
+    async fn cold_locks(&self) -> Result<Vec<(SessionName, ColdLock)>, StoreError>;
 
     /// The newest moment in the ledger of any session: a clock behind it starts there.
     async fn newest_ledger_time(&self) -> Result<Option<Timestamp>, StoreError>;

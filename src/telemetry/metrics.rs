@@ -97,6 +97,7 @@ pub struct Metrics {
     runs: Family<One, Gauge>,
     ceiling_used: Family<Ceiling, Gauge>,
     ceiling_limit: Family<Ceiling, Gauge>,
+    cold_locked: Family<Named, Gauge>,
 }
 
 /// From a millisecond to half a minute.
@@ -166,6 +167,7 @@ impl Metrics {
             runs: family(r, "runs", "Runs that are pending, or parked after a policy error"),
             ceiling_used: family(r, "ceiling_used", "Calls that hold a place in the window now"),
             ceiling_limit: family(r, "ceiling_limit", "Calls the window allows"),
+            cold_locked: family(r, "cold_locked", "1 while WhatsApp locks a session's messages to strangers"),
             registry,
         }
     }
@@ -269,6 +271,11 @@ impl Metrics {
         };
         self.ceiling_used.get_or_create(&labels).set(used.into());
         self.ceiling_limit.get_or_create(&labels).set(limit.into());
+    }
+
+    /// Whether messages to people who never wrote to us are locked.
+    pub fn cold_locked(&self, session: &SessionName, locked: bool) {
+        self.cold_locked.get_or_create(&[("session", session.as_str().to_owned())]).set(locked.into());
     }
 
     /// Everything in the OpenMetrics text format.

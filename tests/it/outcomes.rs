@@ -2,8 +2,13 @@
 //! out, locks and wrong credentials stop the right calls and no others.
 
 use crate::harness::{Bench, FAST_LIMITS, Setup, TOKEN, group, person};
-use perimeterd::{ids::Person, simulator::Via};
+use perimeterd::{
+    action::Class,
+    ids::Person,
+    simulator::{Fault, Kind, Target, Via},
+};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const FIRST: u64 = 4915100000300;
 
@@ -74,4 +79,107 @@ async fn an_allowlist_entry_and_a_leave_take_waiting_removals_back_and_say_so() 
     until_it_is(&bench, FIRST + 2, "cancelled", "left before the removal").await;
     assert_eq!(removal_of(&bench, FIRST + 3).await["state"], "waiting", "nobody else is spared");
     assert_eq!(bench.removed(), [FIRST]);
+}
+
+/// Whoever joins is told something; who wrote to us before is known, the others are strangers.
+fn chatty() -> Setup {
+    let greeter = "fn on_join(member, group) { member.dm(\"hello\"); }\n".to_owned();
+    Setup { chain: r#"["greeter"]"#, policies: vec![("greeter.rhai", greeter)], ..Setup::default() }
+}
+
+fn locked() -> Fault {
+    let body = r#"{"statusCode":500,"exception":{"message":"server returned error 463"}}"#.into();
+    Fault::on_class(Class::Dm, Kind::Status { status: 500, body, effect: false })
+}
+
+fn messages(bench: &Bench) -> usize {
+    bench.sim.calls().iter().filter(|call| call.is(Class::Dm)).count()
+}
+
+/// The lock's time is over, and what waited for it is due.
+fn let_the_lock_run_out(bench: &Bench) {
+    let db = rusqlite::Connection::open(bench.path("data/perimeterd.db")).unwrap();
+    assert_eq!(db.execute("UPDATE cold_locks SET until = since", []).unwrap(), 1);
+    db.execute("UPDATE outbox SET not_before = created_at WHERE state = 'waiting'", []).unwrap();
+}
+
+async fn restart(bench: &mut Bench, meanwhile: impl FnOnce(&Bench)) {
+    bench.kill();
+    meanwhile(bench);
+    bench.spawn();
+    bench.ready().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_on_cold_messages_survives_a_restart_and_one_probe_at_a_time_tries_it() {
+    let mut bench = Bench::start(chatty()).await;
+    bench.sim.add_fault(locked().times(2));
+    bench.sim.join(&group(), &people(4), Via::Link).await;
+    bench.until("the first met the lock", async || bench.rows("refused").await.len() == 1).await;
+    restart(&mut bench, |_| ()).await;
+    let shown = bench.api("limits").await;
+    assert!(shown["cold_locks"][0]["why"].as_str().unwrap().contains("463"), "{shown}");
+    bench
+        .until("the lock is a metric", async || {
+            bench.metric(r#"perimeterd_cold_locked{session="main"}"#).await == 1.0
+        })
+        .await;
+    assert_eq!((messages(&bench), bench.rows("waiting").await.len()), (1, 3), "nobody else is tried");
+
+    restart(&mut bench, let_the_lock_run_out).await;
+    bench.until("the probe met it too", async || bench.rows("refused").await.len() == 2).await;
+    assert_eq!((messages(&bench), bench.rows("waiting").await.len()), (2, 2), "one probe, and closed again");
+    let lock = bench.api("limits").await["cold_locks"][0].clone();
+    let wait = lock["until"].as_i64().unwrap() - lock["since"].as_i64().unwrap();
+    assert!(wait >= 3_600_000, "twice as long as at first: {lock}");
+    let told = bench.api("alerts").await;
+    let locks = told["alerts"].as_array().unwrap().iter().filter(|alert| alert["kind"] == "locked");
+    assert_eq!(locks.map(|alert| alert["count"].as_u64().unwrap()).sum::<u64>(), 1, "told once: {told}");
+
+    restart(&mut bench, let_the_lock_run_out).await;
+    bench.until("the others are told", async || bench.rows("done").await.len() == 2).await;
+    assert_eq!(bench.api("limits").await["cold_locks"], json!([]));
+    assert_eq!(bench.metric(r#"perimeterd_cold_locked{session="main"}"#).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_429_of_a_group_rests_the_groups_and_lets_open_chats_go_on() {
+    let text = "fn on_join(member, group) {
+        if member.wrote_to_us_at != () { member.dm(\"hello\"); } else { member.remove(\"a stranger\"); }
+    }\n";
+    let policies = vec![("doorman.rhai", text.to_owned())];
+    let bench = Bench::start(Setup { chain: r#"["doorman"]"#, policies, ..Setup::default() }).await;
+    let friend = FIRST + 10;
+    bench.sim.message(None, person(friend), "hello").await;
+    assert!(bench.sim.delivered(Duration::from_secs(60)).await);
+    let slow_down = Kind::RateLimited { retry_after: Some(4) };
+    bench.sim.add_fault(Fault::on_class(Class::Remove, slow_down).times(1));
+    bench.sim.join(&group(), &people(2), Via::Link).await;
+    bench.until("one is asked to slow down", async || bench.removed().len() == 1).await;
+    bench.sim.join(&group(), &[person(friend)], Via::Link).await;
+    bench.until("everybody else is out", async || bench.removed().len() == 3).await;
+    let calls = bench.sim.calls();
+    let struck = calls.iter().position(|call| call.fault.is_some()).unwrap();
+    let next = &calls[struck + 1];
+    assert!(next.is(Class::Dm), "the friend is told while the groups rest, not {}", next.route);
+    let group_call = calls[struck + 1..].iter().find(|call| !call.is(Class::Dm)).unwrap();
+    assert!(group_call.at - calls[struck].at >= Duration::from_secs(4), "{} came too soon", group_call.route);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_stop_the_queue_and_are_told_once() {
+    let mut bench = Bench::start(chatty()).await;
+    let body = r#"{"status":401,"message":"invalid token"}"#.into();
+    let refused = Kind::Status { status: 401, body, effect: false };
+    bench.sim.add_fault(Fault::new(Target::Any, refused));
+    bench.sim.join(&group(), &people(3), Via::Link).await;
+    bench.until("it is told", async || bench.api("alerts").await.to_string().contains("invalid token")).await;
+    bench.until("all are decided", async || bench.rows("waiting").await.len() == 3).await;
+    assert_eq!(messages(&bench), 1, "after the first nothing is tried");
+    let told = bench.api("alerts").await["alerts"].clone();
+    assert_eq!((told.as_array().unwrap().len(), &told[0]["count"]), (1, &json!(1)), "{told}");
+    bench.sim.faults().clear();
+    restart(&mut bench, |_| ()).await;
+    bench.until("the rows waited for it", async || bench.rows("done").await.len() == 3).await;
+    assert_eq!(messages(&bench), 4);
 }

@@ -4,8 +4,8 @@
 //! ([`writer`]) or on a reader's consistent view ([`readers`]); for tests both work in line ([`in_line`]). The SQL lives by idea in the other files.
 
 use super::{
-    Alert, Appended, Applied, CallId, Decision, Depths, Entry, Filter, KnownGroup, LedgerEntry, NewEntry,
-    OwnSession, Pushed, Reading, Row, RunInput, RunRecord, Settled, Store, StoreError,
+    Alert, Appended, Applied, CallId, ColdLock, Decision, Depths, Entry, Filter, KnownGroup, LedgerEntry,
+    NewEntry, OwnSession, Pushed, Reading, Row, RunInput, RunRecord, Settled, Store, StoreError,
 };
 use crate::{
     action::Class,
@@ -27,6 +27,7 @@ mod identity;
 mod in_line;
 mod journal;
 mod ledger;
+mod locks;
 mod members;
 mod open;
 mod outbox;
@@ -238,6 +239,15 @@ impl Store for SqliteStore {
     async fn ledger(&self, session: &SessionName, since: Timestamp) -> Result<Vec<LedgerEntry>, StoreError> {
         let name = session.clone();
         self.readers.read(move |db| ledger::since(db, &name, since)).await
+    }
+
+    async fn keep_cold_lock(&self, session: &SessionName, lock: Option<ColdLock>) -> Result<(), StoreError> {
+        let name = session.clone();
+        self.writer.run(move |db| locks::keep(db, &name, lock.as_ref())).await
+    }
+
+    async fn cold_locks(&self) -> Result<Vec<(SessionName, ColdLock)>, StoreError> {
+        self.readers.read(locks::all).await
     }
 
     async fn newest_ledger_time(&self) -> Result<Option<Timestamp>, StoreError> {
