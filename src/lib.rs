@@ -23,6 +23,7 @@
 //! | [`subscriptions`] | who pays: file, HTTP, pushed; cached |
 //! | [`pipeline`] | entries become decisions |
 //! | [`delivery`] | decisions become calls |
+//! | [`herald`] | alerts become messages to the operators |
 //! | [`api`] [`cli`] [`simulator`] [`demo`] [`telemetry`] [`lifecycle`] | surfaces |
 //! | [`app`] | the composition root |
 //!
@@ -42,6 +43,7 @@ pub mod event;
 pub mod excerpt;
 pub mod facts;
 pub mod group_info;
+pub mod herald;
 pub mod identity;
 pub mod ids;
 pub mod ingress;

@@ -14,13 +14,14 @@ use crate::{
     clock::{Clock, SteadyClock},
     config::{self, Config},
     delivery::{self, Courier, PhoneRequest},
+    herald::{self, Herald},
     ids::{GroupId, Person, Phone, SessionName},
     ingress::{self, Ingress},
     lifecycle::Lifecycle,
     limits::{Ceilings, Ledger},
     pipeline::{self, Pipeline},
     store::Store,
-    telemetry::Metrics,
+    telemetry::{Metrics, Redactor},
     transport::Transport,
     wawp,
 };
@@ -42,7 +43,7 @@ pub struct Ground {
     pub store: Arc<dyn Store>,
     /// The way to the gateway.
     pub gateway: Arc<dyn Transport>,
-    /// The way to everybody else: the owner's HTTP sources.
+    /// The way to everybody else: the owner's HTTP sources, the operators' webhook.
     pub web: Arc<dyn Transport>,
     /// How often is looked where nothing rings.
     pub tempo: Tempo,
@@ -88,8 +89,8 @@ impl Daemon {
         let newest = store.newest_ledger_time().await?;
         let steady: Arc<dyn Clock> = Arc::new(SteadyClock::new(wall.clone(), newest));
         store.recover(wall.now(), steady.now()).await?;
-        let books = Arc::new(books::open(&config, &metrics, &wall, &store, web).await?);
-        let parts = Common { config, metrics, wall, steady, store, books, tempo };
+        let books = Arc::new(books::open(&config, &metrics, &wall, &store, web.clone()).await?);
+        let parts = Common { config, metrics, wall, steady, store, books, web, tempo };
         let journal_bell = Arc::new(Notify::new());
         let (payments, paid) = mpsc::unbounded_channel();
         let ledgers = parts.start_workers(lifecycle, gateway, &journal_bell, paid).await?;
@@ -112,6 +113,7 @@ struct Common {
     steady: Arc<dyn Clock>,
     store: Arc<dyn Store>,
     books: Arc<Books>,
+    web: Arc<dyn Transport>,
     tempo: Tempo,
 }
 
@@ -144,10 +146,13 @@ impl Common {
             identities: Arc::new(GoBetween::new(phones)),
             metrics: self.metrics.clone(),
             bell: journal_bell.clone(),
-            outbox_bell,
+            outbox_bell: outbox_bell.clone(),
             rosters,
             idle: self.tempo.idle,
         }));
+        if let Some(herald) = self.herald(outbox_bell)? {
+            lifecycle.spawn("herald", herald.run(lifecycle.soft()));
+        }
         let mut watched = Vec::new();
         let mut roster_desks = BTreeMap::new();
         for (session, phones) in ends {
@@ -177,6 +182,23 @@ impl Common {
             ),
         );
         Ok(watched)
+    }
+
+    fn herald(&self, outbox_bell: channel::Sender<()>) -> anyhow::Result<Option<Herald>> {
+        let config = self.config.alerts.clone();
+        let redactor = Redactor::default();
+        super::hide_secrets(&self.config, &redactor);
+        let parts = herald::Parts {
+            session: config.session.clone().unwrap_or_else(|| self.config.sessions[0].name.clone()),
+            host: self.config.server.public_url.clone().unwrap_or_else(|| "perimeterd".into()),
+            config,
+            store: self.store.clone(),
+            web: self.web.clone(),
+            steady: self.steady.clone(),
+            outbox_bell,
+            redactor,
+        };
+        Herald::new(parts).map_err(|why| anyhow::anyhow!("{why}"))
     }
 
     async fn courier(

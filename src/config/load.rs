@@ -1,7 +1,7 @@
 //! Finding the file, laying the layers over each other, and reading the whole.
 
 use super::{
-    Config, Group, Secret,
+    Config, Group, Secret, alerts,
     error::{ConfigError, Source},
     guarded,
     node::{self, Node, Origin, Value},
@@ -94,8 +94,9 @@ const SECTIONS: [&str; 16] = [
 ];
 
 fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
-    let known: Vec<&str> = SECTIONS.into_iter().chain(["outgoing"]).collect();
+    let known: Vec<&str> = SECTIONS.into_iter().chain(["outgoing", "alerts"]).collect();
     let mut top = read.section(root, "the configuration", &known)?;
+    let sessions = guarded::sessions(read, top.take("sessions"))?;
     let mut section = |key: &str| {
         let empty = Node { value: Value::Table(BTreeMap::new()), span: 0..0, origin: Origin::Defaults };
         top.take(key).unwrap_or(empty)
@@ -114,7 +115,8 @@ fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
         welcome: sections::welcome(read, section("welcome"))?,
         reconcile: sections::reconcile(read, section("reconcile"))?,
         silence: sections::silence(read, section("silence"))?,
-        sessions: guarded::sessions(read, top.take("sessions"))?,
+        alerts: alerts::alerts(read, section("alerts"), &sessions)?,
+        sessions,
         groups: guarded::groups(read, top.take("groups"))?,
         blacklists: guarded::blacklists(read, top.take("blacklists"))?,
         allowlist: guarded::allowlist(read, top.take("allowlist"))?,
@@ -159,7 +161,8 @@ impl Config {
         let shortened = patterns.filter(|(_, text)| guarded::matches_nothing(text)).map(|(group, text)| {
             format!("[[groups]] {}: no group has the id `{text}`; write it out, or use a glob", group.name)
         });
-        plain.chain(idle).chain(shortened).collect()
+        let told = alerts::warnings(&self.alerts, |id| self.group_for(id).cloned());
+        plain.chain(idle).chain(shortened).chain(told).collect()
     }
 
     /// The block that guards a group: the first whose `match` fits.
@@ -182,6 +185,7 @@ impl Config {
         {
             secrets.extend(headers.iter().map(|(_, secret)| ("[subscriptions]".into(), secret)));
         }
+        secrets.extend(self.alerts.secret.iter().map(|secret| ("[alerts]".into(), secret)));
         for hook in &self.outgoing {
             secrets.extend(hook.secret.iter().map(|secret| (format!("[[outgoing]] {}", hook.name), secret)));
         }

@@ -3,9 +3,13 @@
 //! The structs here are what the rest of the daemon reads; every path is absolute, every duration parsed, every
 //! secret resolved or known to be unreadable. Keys are *fixed* (DESIGN §4).
 
-use crate::{action::Class, ids::SessionName};
+use crate::{
+    action::Class,
+    ids::{GroupId, Phone, SessionName},
+};
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+mod alerts;
 mod error;
 mod guarded;
 mod load;
@@ -60,6 +64,8 @@ pub struct Config {
     pub silence: Silence,
     /// `[[outgoing]]`
     pub outgoing: Vec<Outgoing>,
+    /// `[alerts]`
+    pub alerts: Alerts,
 }
 
 /// `[server]`
@@ -333,4 +339,28 @@ pub struct Outgoing {
     pub secret: Option<Secret>,
     /// Which events.
     pub events: Vec<String>,
+}
+
+/// `[alerts]`: how operators are told, beside the log.
+#[derive(Clone, Debug)]
+pub struct Alerts {
+    /// Which number writes; `None`: the first.
+    pub session: Option<SessionName>,
+    /// Where it writes.
+    pub chat: Option<AlertsChat>,
+    /// Where alerts are posted.
+    pub url: Option<String>,
+    /// Signs the posts.
+    pub secret: Option<Secret>,
+    /// What happens within it is one message.
+    pub window: Duration,
+}
+
+/// Where operators read in WhatsApp.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlertsChat {
+    /// A group.
+    Group(GroupId),
+    /// A person.
+    Person(Phone),
 }

@@ -75,7 +75,26 @@ fn every_key_of_the_example_is_accepted() {
     assert_eq!(headers[0].1.expose(), Ok("x"));
     assert_eq!(pointers[2], "/expires_at");
     assert_eq!(config.outgoing[0].events.len(), 3);
-    assert_eq!(config.secret_problems().len(), 5, "{:?}", config.secret_problems());
+    assert_eq!(config.secret_problems().len(), 6, "{:?}", config.secret_problems());
+}
+
+#[test]
+fn alerts_go_to_a_chat_that_members_do_not_read() {
+    let group = "[[groups]]\nname = \"club\"\nmatch = \"120363*@g.us\"\nchain = [\"a\"]\n";
+    let told = |chat: &str| with(&format!("[alerts]\n{chat}\n{group}"));
+    assert_eq!(told("").unwrap().alerts.window, Duration::from_secs(60));
+    let person = told("chat = \"+4915112345678\"").unwrap();
+    assert_eq!(person.alerts.chat, Some(AlertsChat::Person(Phone::parse("4915112345678").unwrap())));
+    assert!(person.warnings().is_empty());
+    assert!(told("chat = \"120363000000000001@g.us\"").unwrap().warnings()[0].contains("club guards"));
+    assert!(told("url = \"https://ops.example/x\"").unwrap().warnings()[0].contains("not signed"));
+    for (wrong, sentence) in [
+        ("chat = \"everybody\"", "must be the id of a group"),
+        ("session = \"other\"", "no [[sessions]] block has the name `other`"),
+        ("secret = \"x\"", "signs what is posted to `url`"),
+    ] {
+        assert!(told(wrong).expect_err(wrong).message.contains(sentence), "{wrong}");
+    }
 }
 
 fn is_assignment(line: &str) -> bool {

@@ -18,11 +18,14 @@ use crate::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
+mod incident;
 mod people;
 pub mod sqlite;
 
+pub use incident::{AlertNews, Chat, ChatMessage, News, Post, PostOutcome, Telling};
 pub use people::{IdForm, People};
 
 /// Why a use case did not happen. Nothing of it happened then.
@@ -260,7 +263,7 @@ pub enum Effect {
         /// The calls that lock.
         rows: Vec<NewRow>,
     },
-    /// Tell the operators: kept in the list of alerts. Equal `key`s within an hour are counted, not repeated.
+    /// Tell the operators: kept in the list of alerts. Equal `key`s less than an hour apart are counted, not repeated.
     Alert {
         /// What kind: `policy`, `policy_error`, `evidence`, …
         kind: String,
@@ -437,6 +440,8 @@ pub struct Pushed {
 pub struct Alert {
     /// First time.
     pub at: Timestamp,
+    /// Last time.
+    pub last_at: Timestamp,
     /// Kind.
     pub kind: String,
     /// What people read.
@@ -542,6 +547,21 @@ pub trait Store: People {
 
     /// Keeps an alert (see [`Effect::Alert`]).
     async fn alert(&self, at: Timestamp, kind: &str, key: &str, text: &str) -> Result<(), StoreError>;
+
+    /// Rings when an alert was kept.
+    fn alert_bell(&self) -> Arc<Notify>;
+
+    /// Alerts last raised after `since` of which operators do not know everything, and what they were told after it.
+    async fn news(&self, since: Timestamp) -> Result<News, StoreError>;
+
+    /// Keeps a message to the operators, its outbox row and its post, and marks its alerts as told: all in one commit.
+    async fn tell(&self, telling: Telling, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Posts to the operators' webhook that are due, and when the next of the others is.
+    async fn posts(&self, now: Timestamp) -> Result<(Vec<Post>, Option<Timestamp>), StoreError>;
+
+    /// Keeps what an attempt to post came to.
+    async fn posted(&self, id: i64, outcome: PostOutcome) -> Result<(), StoreError>;
 
     // --- sessions and groups ---
 

@@ -56,6 +56,11 @@ const TABLE: &[(&str, &[&str], &str)] = &[
         &["config", "directory", "limits", "retry", "store", "telemetry", "wawp", "welcome"],
         "of `directory` only how long rosters lag; never the pipeline",
     ),
+    (
+        "herald",
+        &["config", "retry", "store", "telemetry", "transport"],
+        "of `telemetry` only what shortens numbers; it meets the delivery in the outbox",
+    ),
     ("api", &["store", "telemetry"], "the running parts come in through its own trait"),
     ("lifecycle", &[], ""),
     ("simulator", &["transport"], "speaks the vendor's JSON itself: it must not share our client's mistakes"),
@@ -66,6 +71,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
             "aside",
             "config",
             "delivery",
+            "herald",
             "ingress",
             "lifecycle",
             "limits",
@@ -117,7 +123,10 @@ const PARTS: &[(&str, &str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("rusqlite", &["store"]),
     ("rhai", &["policy"]),
-    ("reqwest", &["transport", "wawp", "subscriptions", "app", "cli", "simulator", "demo", "config"]),
+    (
+        "reqwest",
+        &["transport", "wawp", "subscriptions", "herald", "app", "cli", "simulator", "demo", "config"],
+    ),
     ("governor", &["delivery", "ingress"]),
 ];
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing test shows the line")]
 
+mod alerts;
 mod architecture;
 mod bodies;
 mod ceilings;

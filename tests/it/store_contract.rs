@@ -10,6 +10,7 @@ use perimeterd::{
 use std::{path::PathBuf, sync::Arc};
 
 mod directory;
+mod incidents;
 mod journal;
 mod model;
 mod outbox;
@@ -67,6 +68,10 @@ macro_rules! on_sqlite {
 }
 
 on_sqlite! {
+    incidents:
+        what_operators_were_told_is_no_news,
+        a_message_and_its_post_are_kept_together,
+        a_post_waits_until_its_time;
     journal:
         an_appended_entry_is_there_after_a_crash,
         a_key_is_stored_once,

@@ -7,7 +7,7 @@ use crate::{
 };
 use rusqlite::{Connection, Row, params};
 
-/// Equal alerts within this many milliseconds are counted.
+/// Equal alerts are one for as long as the pause between two is not longer than this many milliseconds.
 const WINDOW: i64 = 3_600_000;
 
 /// Keeps an alert, or counts it.
@@ -18,23 +18,25 @@ pub(super) fn keep(
     key: &str,
     text: &str,
 ) -> Result<(), StoreError> {
-    let counted = db
-        .prepare_cached("UPDATE alerts SET count = count + 1 WHERE key = ? AND kind = ? AND at > ?")?
-        .execute(params![key, kind, at.0.saturating_sub(WINDOW)])?;
-    if counted == 0 {
-        db.prepare_cached("INSERT INTO alerts (at, kind, key, text, count) VALUES (?, ?, ?, ?, 1)")?
-            .execute(params![at.0, kind, key, text])?;
+    let sql = "UPDATE alerts SET count = count + 1, last_at = max(last_at, ?3) WHERE id = (
+                   SELECT id FROM alerts WHERE key = ?1 AND kind = ?2 AND last_at > ?3 - ?4
+                   ORDER BY id DESC LIMIT 1)";
+    if db.prepare_cached(sql)?.execute(params![key, kind, at.0, WINDOW])? == 0 {
+        let sql = "INSERT INTO alerts (at, last_at, kind, key, text, count) VALUES (?1, ?1, ?2, ?3, ?4, 1)";
+        db.prepare_cached(sql)?.execute(params![at.0, kind, key, text])?;
     }
     Ok(())
 }
 
 /// Alerts, newest first.
 pub(super) fn list(db: &Connection, limit: u32) -> Result<Vec<Alert>, StoreError> {
-    let mut select =
-        db.prepare_cached("SELECT at, kind, text, count FROM alerts ORDER BY id DESC LIMIT ?")?;
+    let mut select = db.prepare_cached(
+        "SELECT at, last_at, kind, text, count FROM alerts ORDER BY last_at DESC, id DESC LIMIT ?",
+    )?;
     let read = |row: &Row<'_>| {
         Ok(Alert {
             at: row.time("at")?,
+            last_at: row.time("last_at")?,
             kind: row.get("kind")?,
             text: row.get("text")?,
             count: row.count("count")?,

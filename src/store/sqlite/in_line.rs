@@ -51,6 +51,7 @@ pub fn open_in_line(clock: Arc<dyn Clock>, disk: Arc<dyn Disk>) -> Result<Sqlite
         writer: Writer::in_line(hand.clone()),
         readers: Readers::in_line(hand),
         clock,
+        alert_bell: Arc::default(),
         _lock: None,
     })
 }

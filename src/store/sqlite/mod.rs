@@ -4,8 +4,9 @@
 //! ([`writer`]) or on a reader's consistent view ([`readers`]); for tests both work in line ([`in_line`]). The SQL lives by idea in the other files.
 
 use super::{
-    Alert, Appended, Applied, CallId, ColdLock, Decision, Depths, Entry, Filter, KnownGroup, LedgerEntry,
-    NewEntry, OwnSession, Pushed, Reading, Row, RunInput, RunRecord, Settled, Store, StoreError,
+    Alert, Appended, Applied, CallId, ColdLock, Decision, Depths, Effect, Entry, Filter, KnownGroup,
+    LedgerEntry, NewEntry, News, OwnSession, Post, PostOutcome, Pushed, Reading, Row, RunInput, RunRecord,
+    Settled, Store, StoreError, Telling,
 };
 use crate::{
     action::Class,
@@ -15,6 +16,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use std::{fs::File, sync::Arc};
+use tokio::sync::Notify;
 
 mod alerts;
 mod apply;
@@ -25,6 +27,7 @@ mod delivery;
 mod groups;
 mod identity;
 mod in_line;
+mod incidents;
 mod journal;
 mod ledger;
 mod locks;
@@ -52,6 +55,7 @@ pub struct SqliteStore {
     writer: writer::Writer,
     readers: readers::Readers,
     clock: Arc<dyn Clock>,
+    alert_bell: Arc<Notify>,
     // The last field: it is released when everything else is closed.
     _lock: Option<File>,
 }
@@ -113,7 +117,13 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, records: Vec<RunRecord>) -> Result<(), StoreError> {
-        self.writer.run(move |db| commit::commit(db, &records)).await
+        let is_alert = |effect: &Effect| matches!(effect, Effect::Alert { .. });
+        let alerts = records.iter().any(|record| record.effects.iter().any(is_alert));
+        self.writer.run(move |db| commit::commit(db, &records)).await?;
+        if alerts {
+            self.alert_bell.notify_one();
+        }
+        Ok(())
     }
 
     async fn fire_timers(&self, now: Timestamp) -> Result<(usize, Option<Timestamp>), StoreError> {
@@ -142,7 +152,29 @@ impl Store for SqliteStore {
 
     async fn alert(&self, at: Timestamp, kind: &str, key: &str, text: &str) -> Result<(), StoreError> {
         let (kind, key, text) = (kind.to_owned(), key.to_owned(), text.to_owned());
-        self.writer.run(move |db| alerts::keep(db, at, &kind, &key, &text)).await
+        self.writer.run(move |db| alerts::keep(db, at, &kind, &key, &text)).await?;
+        self.alert_bell.notify_one();
+        Ok(())
+    }
+
+    fn alert_bell(&self) -> Arc<Notify> {
+        self.alert_bell.clone()
+    }
+
+    async fn news(&self, since: Timestamp) -> Result<News, StoreError> {
+        self.readers.read(move |db| incidents::news(db, since)).await
+    }
+
+    async fn tell(&self, telling: Telling, now: Timestamp) -> Result<(), StoreError> {
+        self.writer.run(move |db| incidents::tell(db, &telling, now)).await
+    }
+
+    async fn posts(&self, now: Timestamp) -> Result<(Vec<Post>, Option<Timestamp>), StoreError> {
+        self.readers.read(move |db| incidents::posts(db, now)).await
+    }
+
+    async fn posted(&self, id: i64, outcome: PostOutcome) -> Result<(), StoreError> {
+        self.writer.run(move |db| incidents::posted(db, id, outcome)).await
     }
 
     async fn session_started(

@@ -43,6 +43,7 @@ pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<SqliteStore, StoreErro
         writer: Writer::start(db, checkpointer)?,
         readers: Readers::new(readers),
         clock,
+        alert_bell: Arc::default(),
         _lock: Some(lock),
     })
 }

@@ -157,7 +157,7 @@ pub(crate) async fn pushed_subscriptions_and_alerts_are_kept(backend: &dyn Backe
     };
     push(Status::Active).await.unwrap();
     push(Status::Canceled).await.unwrap();
-    for second in [0, 10, 3599, 3601] {
+    for second in [0, 10, 3599, 7200] {
         world.store.alert(at(second), "policy", "key", "text").await.unwrap();
     }
     let world = world.reopen(backend);
