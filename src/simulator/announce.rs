@@ -158,9 +158,10 @@ impl Teller<'_> {
                     self.say(|d, around| Some(d.role_body(around, group, addressing, &who, (*up, by))));
                 }
             }
-            Change::Updated { group, what } => {
-                if self.inside(group).is_some() {
-                    self.say(|dialect, around| dialect.update_body(around, group, what));
+            Change::Updated { group, by, what } => {
+                if let Some(addressing) = self.inside(group) {
+                    let by = by.map(|by| self.world.told_in(Source::Event, by, addressing));
+                    self.say(|d, around| d.update_body(around, group, addressing, what, by));
                 }
             }
             Change::Written { group, to, from, text } => self.tell_message(group.as_ref(), *to, *from, text),

@@ -39,6 +39,8 @@ pub enum Change {
     Updated {
         /// Which.
         group: GroupId,
+        /// Who did it, as far as anybody knows.
+        by: Option<Lid>,
         /// The changed keys as upstream names them, with their new values.
         what: serde_json::Map<String, serde_json::Value>,
     },

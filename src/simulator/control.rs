@@ -6,6 +6,7 @@ use super::{
     handle::Simulator,
     people::Source,
     session::{Backlog, Capping, RateLimits, Timelock},
+    settings::Setting,
     webhook::WebhookTarget,
     world::{Addressing, Role, Status, Via},
 };
@@ -29,6 +30,7 @@ pub(super) fn router() -> Router<Simulator> {
         .route("/groups/{id}/join", post(join))
         .route("/groups/{id}/leave", post(leave))
         .route("/groups/{id}/role", post(set_role))
+        .route("/groups/{id}/settings", post(set_settings))
         .route("/people", post(add_person))
         .route("/messages", post(write))
         .route("/session", post(set_session))
@@ -184,6 +186,34 @@ async fn set_role(
     let person = body.enter(&sim);
     let by = body.by.map_or_else(|| sim.me(), Person::of_phone);
     sim.set_role(&id, person, body.admin, by).await;
+    show(&sim, &id)
+}
+
+#[derive(Deserialize)]
+struct NewSettings {
+    subject: Option<String>,
+    description: Option<String>,
+    announce_only: Option<bool>,
+    info_locked: Option<bool>,
+    by: Option<Phone>,
+}
+
+async fn set_settings(
+    State(sim): State<Simulator>,
+    Path(id): Path<String>,
+    Json(new): Json<NewSettings>,
+) -> Answer {
+    let id = existing(&sim, &id)?;
+    let by = new.by.map_or_else(|| sim.me(), Person::of_phone);
+    let settings = [
+        new.subject.map(Setting::Subject),
+        new.description.map(Setting::Description),
+        new.announce_only.map(Setting::AnnounceOnly),
+        new.info_locked.map(Setting::InfoLocked),
+    ];
+    for setting in settings.into_iter().flatten() {
+        sim.set(&id, &setting, by);
+    }
     show(&sim, &id)
 }
 

@@ -106,6 +106,18 @@ pub(super) fn raw_jid(person: Person, addressing: Addressing) -> String {
     }
 }
 
+/// A changed key as the engine's raw data has it.
+fn raw_change(key: &str, value: &Value) -> (&'static str, Value) {
+    let not = json!(value == &Value::Bool(false));
+    match key {
+        "subject" => ("Name", json!({"Name": value})),
+        "description" => ("Topic", json!({"Topic": value, "TopicDeleted": value == ""})),
+        "membersCanSendMessages" => ("Announce", json!({"IsAnnounce": not})),
+        "membersCanEditInfo" => ("Locked", json!({"IsLocked": not})),
+        _ => ("NewInviteLink", value.clone()),
+    }
+}
+
 fn people(list: &[Person], addressing: Addressing, role: &str, quirks: Quirks) -> Value {
     let one = |person: &Person| {
         let pn = person.phone.filter(|_| quirks.fill_pn).map(crate::ids::Phone::jid);
@@ -256,7 +268,9 @@ impl Dialect {
         self,
         around: &Envelope<'_>,
         group: &GroupId,
+        addressing: Addressing,
         what: &Map<String, Value>,
+        by: Option<Person>,
     ) -> Option<Value> {
         let mut inner = what.clone();
         if self.of_event(around.id) == Self::Docs {
@@ -268,7 +282,14 @@ impl Dialect {
             return Some(around.wrap("group.v2.update", Value::Object(inner)));
         }
         inner.insert("id".into(), group.as_str().into());
-        let data = json!({"JID": group.as_str(), "Timestamp": around.at.to_string()});
+        let mut data = json!({
+            "JID": group.as_str(), "Timestamp": around.at.to_string(),
+            "Sender": by.map(|person| raw_jid(person, addressing)), "SenderPN": by.map(raw_phone),
+        });
+        for (key, value) in what {
+            let (name, inside) = raw_change(key, value);
+            data[name] = inside;
+        }
         Some(around.wire("group.v2.update", json!({"group": inner}), data))
     }
 

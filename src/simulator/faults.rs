@@ -56,6 +56,16 @@ pub enum Kind {
         /// Whether the call did its work all the same.
         effect: bool,
     },
+    /// No answer ever, and the work is done only after a while: seconds after the client gave up.
+    LateEffect {
+        /// After how many milliseconds.
+        millis: u64,
+    },
+    /// 200 and an empty list, as NOWEB says after a time-out.
+    EmptyList {
+        /// Whether the call did its work all the same.
+        effect: bool,
+    },
     /// The connection is closed without an answer.
     Drop {
         /// Whether the call did its work all the same.
@@ -82,6 +92,8 @@ impl Kind {
             Self::PerPerson { .. } => "per_person",
             Self::Silent => "silent",
             Self::Hang { .. } => "hang",
+            Self::LateEffect { .. } => "late_effect",
+            Self::EmptyList { .. } => "empty_list",
             Self::Drop { .. } => "drop",
             Self::Slow { .. } => "slow",
             Self::NotWorking => "not_working",

@@ -72,6 +72,8 @@ pub struct Group {
     pub members: BTreeMap<Lid, Role>,
     /// Removed by an admin: the link is dead for them.
     pub link_banned: HashSet<Lid>,
+    /// How often somebody went by themselves. Who did so twice cannot be added (408) until this is forgotten.
+    pub walked_out: BTreeMap<Lid, u32>,
     /// No roster tells a phone, not even to admins, as in announcement groups of a community.
     pub anonymous: bool,
     /// The most members; 1,024 as the vendor says.
@@ -99,6 +101,7 @@ impl Group {
             owner: None,
             members: BTreeMap::new(),
             link_banned: HashSet::new(),
+            walked_out: BTreeMap::new(),
             anonymous: false,
             capacity: 1024,
         }

@@ -16,6 +16,7 @@
 //! | `POST /sim/groups/{id}/join` | `{"phone":"4477…","name":"Ann","via":"link"}` or `"via":"added","by":"4477…"` | somebody comes in |
 //! | `POST /sim/groups/{id}/leave` | `{"phone":"4477…","by":"4477…"}` | goes, or is put out |
 //! | `POST /sim/groups/{id}/role` | `{"phone":"4477…","admin":true}` | promoted or demoted |
+//! | `POST /sim/groups/{id}/settings` | any of `{"subject":"…","description":"…","announce_only":true,"info_locked":true}`, `"by":"4477…"` | somebody (else we) changes the group |
 //! | `POST /sim/messages` | `{"phone":"4477…","group":"1203…@g.us","text":"hello"}` | somebody writes (no group: to us) |
 //! | `POST /sim/session` | any of `{"status":"STOPPED","mute":true,"backlog":"at_once","free_plan":true,"timelock":{…},"capping":{…},"rate_limits":{"told":{…}}}` | the first session drops, is back, falls silent, is restricted |
 //! | `GET`, `POST /sim/gateway` | any of `{"engine":"gows","strict_ids":true,"roster_v2":true,"documented_refusals":false}` | how the gateway answers |
@@ -38,6 +39,7 @@ pub mod people;
 pub mod scenario;
 mod server;
 pub mod session;
+pub mod settings;
 mod switches;
 #[cfg(test)]
 mod tests;

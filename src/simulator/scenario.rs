@@ -335,7 +335,7 @@ mod tests {
         let turned_away = play(&day, &sim, 0.0, |step| {
             raiders += usize::from(matches!(step.does, Deed::Join(_, Way::LeakedLink)));
             if raiders == 11 {
-                sim.with(|world| drop(world.revoke_invite(&day.group)));
+                sim.with(|world| drop(world.revoke_invite(&day.group, None)));
             }
         });
         assert_eq!(turned_away.await, 15);

@@ -1,13 +1,32 @@
-//! What a test can switch while the simulator runs, and the sessions are told of it.
+//! What a test can change while the simulator runs, and the sessions are told of it: settings of a group, and the state of
+//! the session itself.
 
 use super::{
     change::Change,
     handle::Simulator,
     session::{Backlog, Capping, Timelock},
+    settings::Setting,
     world::Status,
 };
+use crate::ids::{GroupId, Person};
 
 impl Simulator {
+    /// A member changes a group: its name, its settings. False if they may not, or it is so already.
+    pub fn set(&self, group: &GroupId, setting: &Setting, by: Person) -> bool {
+        let change = self.with(|world| {
+            let by = world.person(by);
+            world.set(group, setting, by)
+        });
+        let changed = change.is_some();
+        self.announce(change);
+        changed
+    }
+
+    /// Somebody renames the group.
+    pub fn rename(&self, group: &GroupId, subject: &str, by: Person) -> bool {
+        self.set(group, &Setting::Subject(subject.to_owned()), by)
+    }
+
     /// The first session comes into a state and says so with `session.status`. On its return to `WORKING` it tells what was
     /// kept for it, see [`Simulator::set_backlog`].
     pub fn set_status(&self, status: Status) {

@@ -24,6 +24,7 @@ use std::{
 
 mod identity_tests;
 mod session_tests;
+mod settings_tests;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -244,7 +245,7 @@ async fn duplicates_losses_arrays_and_disorder_happen_on_demand() {
 #[tokio::test]
 async fn updates_and_messages_are_told_and_a_stopped_session_hears_nothing() {
     let scene = Scene::set(Options::default(), Addressing::Lid).await;
-    let change = scene.sim.with(|world| world.revoke_invite(&scene.group).unwrap().1);
+    let change = scene.sim.with(|world| world.revoke_invite(&scene.group, None).unwrap().1);
     scene.sim.announce([change]);
     scene.sim.message(Some(&scene.group), scene.owner, "hello").await;
     scene.sim.message(None, scene.owner, "help").await;

@@ -147,6 +147,8 @@ impl World {
             if there.members.remove(lid).is_some() {
                 if by.is_some() {
                     there.link_banned.insert(*lid);
+                } else {
+                    *there.walked_out.entry(*lid).or_default() += 1;
                 }
                 who.push(*lid);
             }
@@ -165,16 +167,7 @@ impl World {
         Some(Change::Role { group: group.clone(), who: vec![lid], up, by })
     }
 
-    /// A new invite code; the old one is dead at once.
-    pub fn revoke_invite(&mut self, group: &GroupId) -> Option<(String, Change)> {
-        let code = self.new_code();
-        self.groups.get_mut(group)?.invite_code.clone_from(&code);
-        let link = serde_json::json!(format!("https://chat.whatsapp.com/{code}"));
-        let what = [("invite".to_owned(), link)].into_iter().collect();
-        Some((code, Change::Updated { group: group.clone(), what }))
-    }
-
-    fn new_code(&mut self) -> String {
+    pub(super) fn new_code(&mut self) -> String {
         (0..22).map(|_| self.rng.alphanumeric()).collect()
     }
 

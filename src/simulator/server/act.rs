@@ -12,7 +12,8 @@ use crate::{
     simulator::{
         gateway::Engine,
         meter::Offence,
-        world::{Addressing, Change, Group, Role, Sent, Source, Via, World},
+        settings::Setting,
+        world::{Change, Group, Sent, Source, World},
     },
 };
 use axum::http::StatusCode;
@@ -107,8 +108,8 @@ impl Stage<'_> {
             Route::WriteSwitch(id, switch) => self.write_switch(id, *switch)?,
             Route::InviteCode(id) => Answer::told(json!(self.administered(id)?.invite_code)),
             Route::RevokeInvite(id) => self.revoke(id)?,
-            Route::Subject(id) => self.describe(id, "subject")?,
-            Route::Description(id) => self.describe(id, "description")?,
+            Route::Subject(id) => self.describe(id, "subject", Setting::Subject)?,
+            Route::Description(id) => self.describe(id, "description", Setting::Description)?,
             Route::Leave(id) => {
                 let id = self.inside(id)?.id.clone();
                 let me = self.me;
@@ -121,8 +122,9 @@ impl Stage<'_> {
 
     fn act_elsewhere(&mut self, route: &Route) -> Answer {
         match route {
-            Route::Groups => self.groups(),
-            Route::CreateGroup => self.create(),
+            Route::Groups => self.list_groups(),
+            Route::CreateGroup => self.create().unwrap_or_else(|answer| answer),
+            Route::Archive => Answer::told(json!({"success": true})),
             Route::CountGroups => Answer::told(json!({"count": self.mine().count()})),
             Route::Refresh => Answer::told(json!(true)),
             Route::SendText => self.send(),
@@ -166,7 +168,7 @@ impl Stage<'_> {
         self.twist == Some(Twist::Silent)
     }
 
-    fn mine(&self) -> impl Iterator<Item = &Group> {
+    pub(super) fn mine(&self) -> impl Iterator<Item = &Group> {
         self.world.groups().filter(|group| group.members.contains_key(&self.me))
     }
 
@@ -177,106 +179,24 @@ impl Stage<'_> {
         if group.members.contains_key(&self.me) { Ok(group) } else { Err(self.refused_query(403)) }
     }
 
+    /// What the gateway says to somebody who is no admin.
+    pub(super) fn no_admin(&self) -> Answer {
+        if self.world.gateway.documented_refusals {
+            refused(StatusCode::FORBIDDEN, "the instance is not an admin of this group")
+        } else {
+            self.refused_query(401)
+        }
+    }
+
     /// A group that we may change.
     pub(super) fn administered(&mut self, id: &str) -> Result<&mut Group, Answer> {
         let group = self.inside(id)?;
         let id = group.id.clone();
         if !group.is_admin(self.me) {
             self.world.meter.weigh(Offence::WithoutRight, self.at);
-            return Err(if self.world.gateway.documented_refusals {
-                refused(StatusCode::FORBIDDEN, "the instance is not an admin of this group")
-            } else {
-                self.refused_query(401)
-            });
+            return Err(self.no_admin());
         }
         self.world.group_mut(&id).ok_or_else(|| refused(StatusCode::NOT_FOUND, "no such group"))
-    }
-
-    fn write_switch(&mut self, id: &str, switch: Switch) -> Result<Answer, Answer> {
-        let Some(on) = self.ask.flag("adminsOnly") else {
-            return Err(refused(StatusCode::BAD_REQUEST, "missing required parameter(s): adminsOnly"));
-        };
-        let silent = self.silent();
-        let group = self.administered(id)?;
-        if silent {
-            return Ok(Answer::told(json!(true)));
-        }
-        let (field, key) = match switch {
-            Switch::Messages => (&mut group.announce_only, "membersCanSendMessages"),
-            Switch::Info => (&mut group.info_locked, "membersCanEditInfo"),
-        };
-        let changed = std::mem::replace(field, on) != on;
-        let what = [(key.to_owned(), json!(!on))].into_iter().collect();
-        let change = changed.then(|| Change::Updated { group: group.id.clone(), what });
-        Ok(Answer::done(Body::Json(json!(true)), change))
-    }
-
-    fn revoke(&mut self, id: &str) -> Result<Answer, Answer> {
-        let group = self.administered(id)?;
-        let (id, old) = (group.id.clone(), group.invite_code.clone());
-        if self.silent() {
-            return Ok(Answer::told(json!(old)));
-        }
-        let (code, change) = self.world.revoke_invite(&id).unzip();
-        Ok(Answer::done(Body::Json(json!(code)), change))
-    }
-
-    fn describe(&mut self, id: &str, key: &str) -> Result<Answer, Answer> {
-        let text = self.ask.text(key).filter(|text| !text.trim().is_empty());
-        let Some(text) = text else {
-            return Err(refused(StatusCode::BAD_REQUEST, "the text must not be empty"));
-        };
-        if self.inside(id)?.info_locked {
-            self.administered(id)?;
-        }
-        let id = self.inside(id)?.id.clone();
-        let silent = self.silent();
-        let Some(group) = self.world.group_mut(&id).filter(|_| !silent) else {
-            return Ok(Answer::told(json!(true)));
-        };
-        let field = if key == "subject" { &mut group.subject } else { &mut group.description };
-        field.clone_from(&text);
-        let what = [(key.to_owned(), json!(text))].into_iter().collect();
-        Ok(Answer::done(Body::Json(json!(true)), Some(Change::Updated { group: id, what })))
-    }
-
-    fn groups(&mut self) -> Answer {
-        let (limit, offset) = (self.ask.number("limit"), self.ask.number("offset").unwrap_or(0));
-        let members = self.ask.text("exclude").as_deref() != Some("participants");
-        let engine = self.world.gateway.engine;
-        let page = self.mine().skip(offset).take(limit.unwrap_or(usize::MAX));
-        let shaped = page.map(|group| {
-            (group.id.as_str().to_owned(), shapes::group(self.world, group, self.me, engine, members))
-        });
-        Answer::told(match engine {
-            Engine::Noweb => Value::Object(shaped.collect()),
-            Engine::Gows | Engine::Webjs => shaped.map(|(_, group)| group).collect(),
-        })
-    }
-
-    fn create(&mut self) -> Answer {
-        let Some(name) = self.ask.text("name") else {
-            return refused(StatusCode::BAD_REQUEST, "missing required parameter(s): name");
-        };
-        self.world.meter.weigh(Offence::Creation, self.at);
-        let number = self.world.rng.u64(120_363_000_000_000_000..120_364_000_000_000_000);
-        let Some(id) = GroupId::parse(&format!("{number}@g.us")) else {
-            return refused(StatusCode::INTERNAL_SERVER_ERROR, "no id left");
-        };
-        let me = self.me;
-        let group = self.world.add_group(id.clone(), &name, Addressing::Lid);
-        group.owner = Some(me);
-        let asked: Vec<_> = self.ask.people().iter().filter_map(|jid| self.world.find(jid)).collect();
-        let change = self.world.join(&id, &[&[me][..], &asked].concat(), Via::Unknown);
-        let Some(group) = self.world.group_mut(&id) else {
-            return refused(StatusCode::INTERNAL_SERVER_ERROR, "the group is gone");
-        };
-        group.members.insert(me, Role::Superadmin);
-        let shape = self
-            .world
-            .group(&id)
-            .map(|group| shapes::group(self.world, group, me, self.world.gateway.engine, true));
-        Answer::done(Body::Json(json!(shape)), change)
     }
 
     fn send(&mut self) -> Answer {

@@ -7,7 +7,7 @@ use super::{
     shapes::{self, Outcome},
 };
 use crate::{
-    ids::{GroupId, Jid, Lid},
+    ids::{GroupId, Jid, Lid, Person},
     simulator::{
         gateway::{Engine, Gateway},
         meter::Offence,
@@ -22,10 +22,52 @@ impl Stage<'_> {
         if asked.is_empty() {
             return Err(refused(StatusCode::BAD_REQUEST, "missing required parameter(s): participants"));
         }
-        let group = self.administered(id)?;
-        let (id, addressing) = (group.id.clone(), group.addressing);
+        let group = self.inside(id)?;
+        let (id, addressing, may) = (group.id.clone(), group.addressing, group.is_admin(self.me));
+        if !may {
+            self.world.meter.weigh(Offence::WithoutRight, self.at);
+            return self.without_right(&asked, addressing, deed);
+        }
         let asked = self.of_the_right_form(asked, addressing, deed)?;
         let mut changes = Vec::new();
+        let mut outcomes = self.each(&id, asked, deed, &mut changes);
+        let engine = self.world.gateway.engine;
+        if engine == Engine::Webjs && deed != Deed::Add {
+            // It looks each id up among the members first and passes over those it does not find.
+            outcomes.retain(|one| one.code != 404);
+            if outcomes.is_empty() {
+                return Err(self.thrown(&refusal::nobody_left()));
+            }
+        }
+        let body = shapes::outcomes(&outcomes, addressing, engine, deed == Deed::Add);
+        Ok(Answer { effect: !changes.is_empty(), ..Answer::done(Body::Json(body), changes) })
+    }
+
+    /// We are no admin: each engine has its own way to say so.
+    fn without_right(&self, asked: &[String], addressing: Addressing, deed: Deed) -> Result<Answer, Answer> {
+        let Gateway { engine, documented_refusals, .. } = self.world.gateway;
+        match engine {
+            _ if documented_refusals => Err(self.no_admin()),
+            Engine::Noweb => {
+                let nobody = |jid: &String| Outcome::of(jid, Person::default(), Role::Participant, 403);
+                let all: Vec<_> = asked.iter().map(nobody).collect();
+                Ok(Answer::told(shapes::outcomes(&all, addressing, engine, deed == Deed::Add)))
+            }
+            Engine::Webjs if deed == Deed::Add => {
+                Ok(Answer::told("AddParticipantsError: You have no admin rights to add a participant".into()))
+            }
+            Engine::Gows | Engine::Webjs => Err(self.no_admin()),
+        }
+    }
+
+    /// Asks WhatsApp for one person after the other.
+    pub(super) fn each(
+        &mut self,
+        id: &GroupId,
+        asked: Vec<String>,
+        deed: Deed,
+        changes: &mut Vec<Change>,
+    ) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(asked.len());
         for jid in asked {
             let lid = self.world.find(&jid);
@@ -34,14 +76,13 @@ impl Stage<'_> {
                 (Some(Twist::PerPerson(code)), _) => code,
                 (Some(Twist::Silent), _) => 200,
                 (None, None) => 404,
-                (None, Some(lid)) => self.member(&id, lid, deed, &mut changes),
+                (None, Some(lid)) => self.member(id, lid, deed, changes),
             };
             let person = person.or_else(|| Jid::parse(&jid)?.person()).unwrap_or_default();
-            let role = lid.and_then(|lid| self.world.group(&id)?.members.get(&lid).copied());
-            outcomes.push(Outcome { jid, person, role: role.unwrap_or(Role::Participant), code });
+            let role = lid.and_then(|lid| self.world.group(id)?.members.get(&lid).copied());
+            outcomes.push(Outcome::of(&jid, person, role.unwrap_or(Role::Participant), code));
         }
-        let body = shapes::outcomes(&outcomes, addressing, self.world.gateway.engine, deed == Deed::Add);
-        Ok(Answer { effect: !changes.is_empty(), ..Answer::done(Body::Json(body), changes) })
+        outcomes
     }
 
     /// The ids that the group can be asked about. WEBJS passes over the others in silence and fails only if none is left; the
@@ -74,23 +115,36 @@ impl Stage<'_> {
             (Deed::Add, Some(_)) => return 409,
             (Deed::Add, None) => {
                 let full = there.members.len() >= there.capacity;
+                let there_before = there.walked_out.get(&lid).copied().unwrap_or(0);
                 self.world.meter.weigh(Offence::Add, self.at);
                 if full {
                     return 419;
                 }
+                if there_before >= 2 {
+                    return 408;
+                }
                 if self.world.profile(lid).is_some_and(|profile| profile.refuses_adds) {
-                    return 403;
+                    return self.invite_instead(lid);
                 }
                 let by = self.world.both_ids(me);
                 self.world.join(group, &[lid], Via::AddedBy(by))
             }
             (_, None) => return 404,
-            (Deed::Remove | Deed::Demote, Some(Role::Superadmin)) => return 405,
+            (Deed::Remove, Some(Role::Superadmin)) => return 405,
+            (Deed::Demote, Some(Role::Superadmin)) => return 406,
             (Deed::Remove, Some(_)) => self.world.leave(group, &[lid], Some(me)),
             (Deed::Promote, Some(_)) => self.world.set_role(group, lid, true, me),
             (Deed::Demote, Some(_)) => self.world.set_role(group, lid, false, me),
         };
         changes.extend(change);
         200
+    }
+
+    /// WEBJS writes to somebody who may only be invited by itself, whether asked to or not.
+    fn invite_instead(&mut self, lid: Lid) -> u16 {
+        if self.world.gateway.engine == Engine::Webjs && self.world.is_cold(lid, self.now) {
+            self.world.meter.weigh(Offence::ColdMessage, self.at);
+        }
+        403
     }
 }

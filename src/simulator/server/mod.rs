@@ -4,6 +4,7 @@
 
 mod act;
 mod ask;
+mod groups;
 mod line;
 mod members;
 mod refusal;
@@ -63,8 +64,16 @@ async fn gateway(
     let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
-    let call = Call::arrive(&simulator, Ask::read(&parts, &body), at);
+    let call = Call::arrive(simulator, Ask::read(&parts, &body), at);
     match call.play() {
+        Play::ActLater(session, by) => {
+            // Not here: this ends when the client hangs up.
+            tokio::spawn(async move {
+                tokio::time::sleep(by).await;
+                call.act(session, None);
+            });
+            std::future::pending().await
+        }
         Play::Answer(answer) => call.finish(answer),
         Play::Late(answer, by) => {
             tokio::time::sleep(by).await;
@@ -82,21 +91,22 @@ async fn gateway(
 enum Play {
     Answer(Answer),
     Late(Answer, Duration),
+    ActLater(usize, Duration),
     Hang,
     Cut,
 }
 
 /// One call under way, already in the log.
-struct Call<'a> {
-    simulator: &'a Simulator,
+struct Call {
+    simulator: Simulator,
     ask: Ask,
     route: Option<Route>,
     number: usize,
     at: Duration,
 }
 
-impl<'a> Call<'a> {
-    fn arrive(simulator: &'a Simulator, ask: Ask, at: Duration) -> Self {
+impl Call {
+    fn arrive(simulator: Simulator, ask: Ask, at: Duration) -> Self {
         let route = Route::of(&ask.method, &ask.path, &ask);
         let now = simulator.inner.clock.now();
         let number = simulator.with(|world| {
@@ -162,6 +172,11 @@ impl<'a> Call<'a> {
             Kind::Drop { effect } => {
                 act_if(effect);
                 Play::Cut
+            }
+            Kind::LateEffect { millis } => Play::ActLater(index, Duration::from_millis(millis)),
+            Kind::EmptyList { effect } => {
+                act_if(effect);
+                Play::Answer(Answer::told(json!([])))
             }
             Kind::Slow { millis } => Play::Late(self.act(index, None), Duration::from_millis(millis)),
             Kind::Status { status, body, effect } => {

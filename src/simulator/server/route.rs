@@ -50,6 +50,7 @@ pub(super) enum Route {
     WriteWebhook,
     RateLimit,
     Lifecycle(Status),
+    Archive,
 }
 
 impl Route {
@@ -66,6 +67,7 @@ impl Route {
             ("GET", ["lids", "count"]) => Some(Self::CountLids),
             ("GET", ["lids", "pn", number]) => Some(Self::LidOf((*number).into())),
             ("GET", ["lids", lid]) => Some(Self::Lid((*lid).into())),
+            ("POST", ["chats", _, "archive" | "unarchive"] | ["chats", "archive"]) => Some(Self::Archive),
             ("GET", ["contacts", "check-exists"]) => Some(Self::CheckExists),
             ("GET" | "POST", ["session", "info"]) => Some(Self::SessionInfo),
             ("GET", ["session", "me"]) => Some(Self::SessionMe),
@@ -143,6 +145,7 @@ impl Route {
             Self::ReadWebhook => "read_webhook",
             Self::WriteWebhook => "write_webhook",
             Self::RateLimit => "rate_limit",
+            Self::Archive => "archive",
             Self::Lifecycle(Status::Working) => "start_session",
             Self::Lifecycle(_) => "stop_session",
         }
@@ -182,7 +185,8 @@ impl Route {
             | Self::ReadWebhook
             | Self::WriteWebhook
             | Self::RateLimit
-            | Self::Lifecycle(_) => return None,
+            | Self::Lifecycle(_)
+            | Self::Archive => return None,
         })
     }
 

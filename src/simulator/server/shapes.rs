@@ -9,7 +9,7 @@ use crate::{
         world::{Addressing, Group, Role, Source, World},
     },
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// One participant, with the code of what became of it; 0 is none.
 pub(super) fn participant(
@@ -102,6 +102,55 @@ pub(super) struct Outcome {
     pub(super) code: u16,
 }
 
+impl Outcome {
+    pub(super) fn of(jid: &str, person: Person, role: Role, code: u16) -> Self {
+        Self { jid: jid.to_owned(), person, role, code }
+    }
+
+    /// As WEBJS tells it; who may only be invited was invited by it already.
+    fn webjs(&self) -> Value {
+        let message = match self.code {
+            200 => "The participant was added successfully",
+            403 => "The participant can be added by sending private invitation only",
+            404 => "The phone number is not registered on WhatsApp",
+            408 => "You cannot add this participant because they recently left the group",
+            409 => "The participant is already a group member",
+            419 => "The participant can't be added because the group is full",
+            _ => "An unknown error occurred while adding a participant",
+        };
+        json!({"code": self.code, "message": message, "isInviteV4Sent": self.code == 403})
+    }
+}
+
+/// The answer of creating a group: GOWS lists the refused with their code, NOWEB keeps quiet about them.
+pub(super) fn created(world: &World, group: &Group, me: Lid, engine: Engine, asked: &[Outcome]) -> Value {
+    let mut shape = self::group(world, group, me, engine, true);
+    match engine {
+        Engine::Gows => {
+            let refused = asked
+                .iter()
+                .filter(|one| one.code != 200)
+                .map(|one| participant(one.person, group.addressing, Role::Participant, engine, one.code));
+            shape["Participants"].as_array_mut().into_iter().for_each(|list| list.extend(refused.clone()));
+            shape
+        }
+        Engine::Noweb => shape,
+        Engine::Webjs => {
+            let people: Map<_, _> = asked
+                .iter()
+                .map(|one| {
+                    let told = json!({
+                        "statusCode": one.code, "message": one.webjs()["message"], "isGroupCreator": false,
+                        "isInviteV4Sent": one.code == 403,
+                    });
+                    (one.jid.clone(), told)
+                })
+                .collect();
+            json!({"title": group.subject, "gid": shape["id"], "participants": people})
+        }
+    }
+}
+
 /// The answer of add, remove, promote and demote.
 pub(super) fn outcomes(list: &[Outcome], addressing: Addressing, engine: Engine, adding: bool) -> Value {
     match engine {
@@ -115,13 +164,9 @@ pub(super) fn outcomes(list: &[Outcome], addressing: Addressing, engine: Engine,
         Engine::Noweb => {
             list.iter().map(|one| json!({"status": one.code.to_string(), "jid": one.jid})).collect()
         }
-        Engine::Webjs if adding => Value::Object(
-            list.iter()
-                .map(|one| {
-                    (one.jid.clone(), json!({"code": one.code, "message": "", "isInviteV4Sent": false}))
-                })
-                .collect(),
-        ),
+        Engine::Webjs if adding => {
+            Value::Object(list.iter().map(|one| (one.jid.clone(), one.webjs())).collect())
+        }
         // It says 200 whatever happened (whatsapp-reality.md §3.1).
         Engine::Webjs => json!({"status": 200}),
     }
