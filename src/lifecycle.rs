@@ -108,6 +108,14 @@ impl Lifecycle {
         tell(&[NotifyState::Ready]);
     }
 
+    /// Drops every task where it stands, as a `kill -9` does, and waits until they are gone. For daemons that share their
+    /// process with the test that kills them.
+    pub async fn cut(&self) {
+        self.hard.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     /// Waits for the end: SIGTERM and SIGINT stop, SIGHUP runs `reload`, and as long as `healthy` says so the watchdog is
     /// fed. Answers failure if a task died or had to be dropped.
     ///

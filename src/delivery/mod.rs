@@ -222,7 +222,9 @@ impl Courier {
 
     async fn wait(&mut self, due: Option<Timestamp>, stop: &CancellationToken) {
         let pause = due.map_or(self.idle, |due| due.since(self.steady.now()).min(self.idle));
+        // In one order, so that equal worlds go equal ways.
         let request = tokio::select! {
+            biased;
             _ = self.outbox_bell.changed() => None,
             () = self.looks.changed() => None,
             group = self.rosters.recv() => {

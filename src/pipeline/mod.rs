@@ -173,6 +173,8 @@ impl Pipeline {
         let look = desk.look_due.map(|due| due.saturating_sub(self.steady.elapsed()));
         let pause = [timer, look].into_iter().flatten().fold(self.idle, Duration::min);
         tokio::select! {
+            // In one order, so that equal worlds go equal ways.
+            biased;
             () = self.bell.notified() => {}
             Some(done) = fetched.recv() => desk.take_fetched(done),
             () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => {}
