@@ -189,7 +189,13 @@ impl Given {
                 }
                 "before" => change.before = json(&value)?,
                 "after" => change.after = json(&value)?,
-                "by" => change.by = person(&value)?,
+                "by" => {
+                    change.by = person(&value)?;
+                    // Nobody knows the role of somebody who is not told.
+                    if change.by.is_none() {
+                        change.by_role = Role::Unknown;
+                    }
+                }
                 "by_role" => change.by_role = role(&key, value)?,
                 "by_is_admin" => {
                     change.by_role = if truth(&key, &value)? { Role::Admin } else { Role::Member };

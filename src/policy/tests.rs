@@ -530,7 +530,7 @@ fn unreached_actions_are_named_by_line() {
 #[test]
 fn the_shipped_policies_load_and_pass_their_tests() {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-    let names = ["blacklist", "raid", "subscribers", "countries", "welcome"];
+    let names = ["blacklist", "raid", "subscribers", "countries", "governance", "welcome"];
     let spec = LoadSpec {
         dir,
         chains: vec![ChainSpec {

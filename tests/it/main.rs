@@ -11,6 +11,7 @@ mod discreet;
 mod edges;
 mod edits;
 mod fortnight;
+mod governance;
 mod harness;
 mod identity;
 mod lab;
