@@ -5,7 +5,7 @@
 
 use crate::{
     clock::Timestamp,
-    ids::{DecisionId, GroupId, Person, SessionName},
+    ids::{DecisionId, GroupId, Person, PersonId, SessionName},
 };
 use serde::{Deserialize, Serialize};
 
@@ -114,6 +114,13 @@ pub enum EventKind {
     LockdownDue {
         /// The group.
         group: GroupId,
+    },
+    /// The members of a group are to be looked at again: a list has changed.
+    Sweep {
+        /// The group.
+        group: GroupId,
+        /// Those up to this one have been; `None`: from the beginning.
+        after: Option<PersonId>,
     },
     /// An event that we know of and need not act on.
     Ignored {

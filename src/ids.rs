@@ -252,13 +252,17 @@ impl GroupId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its last six digits: enough to tell an owner's groups apart, too little to be a number.
+    pub fn tail(&self) -> &str {
+        let user = self.0.trim_end_matches("@g.us");
+        &user[user.len().saturating_sub(6)..]
+    }
 }
 
 impl fmt::Display for GroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let user = self.0.trim_end_matches("@g.us");
-        let tail = user.len().saturating_sub(6);
-        write!(f, "…{}@g.us", &user[tail..])
+        write!(f, "…{}@g.us", self.tail())
     }
 }
 

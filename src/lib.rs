@@ -14,7 +14,7 @@
 //! | room | what is there |
 //! |---|---|
 //! | [`ids`] [`identity`] [`clock`] [`event`] [`action`] [`facts`] [`takeup`] [`excerpt`] | the vocabulary: no I/O, depends on nothing of ours |
-//! | [`directory`] [`group_info`] [`policy`] [`limits`] [`retry`] [`welcome`] [`lists`] | the pure brains: inputs and `now` in, values out |
+//! | [`directory`] [`group_info`] [`policy`] [`limits`] [`brake`] [`retry`] [`welcome`] [`lists`] | the pure brains: inputs and `now` in, values out |
 //! | [`numbering`] [`kept`] | countries of numbers; owners' files with their last good copies |
 //! | [`transport`] [`aside`] | what carries requests out: the network, or a test's own world; work that blocks a thread |
 //! | [`wawp`] | the vendor: wire, translation, client; vendor JSON ends here |
@@ -33,6 +33,7 @@ pub mod action;
 pub mod api;
 pub mod app;
 pub mod aside;
+pub mod brake;
 pub mod cli;
 pub mod clock;
 pub mod config;

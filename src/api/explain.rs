@@ -324,8 +324,7 @@ mod tests {
 
     fn removal(group: &GroupId) -> Decision {
         let received_at = Timestamp(1_700_000_000_000);
-        let person = Person::of_phone(Phone::parse("4915112345678").unwrap());
-        let member = PersonId(3);
+        let (person, member) = (Person::of_phone(Phone::parse("4915112345678").unwrap()), PersonId(3));
         Decision {
             id: DecisionId(7),
             entry: EntryId(12),
@@ -381,6 +380,7 @@ mod tests {
                 person: Some(person),
                 present: Some(true),
                 wrote_to_us_at: None,
+                removal: None,
             }],
         }
     }

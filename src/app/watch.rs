@@ -57,6 +57,7 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
         if now != (recoveries, lists) {
             if now.1 != lists {
                 spare(&pipeline).await;
+                sweep(&pipeline).await;
             }
             (recoveries, lists) = now;
             match pipeline.source_is_back().await {
@@ -80,6 +81,14 @@ async fn spare(pipeline: &Pipeline) {
         Err(error) => {
             tracing::error!(%error, "removals that wait could not be looked at after a list changed")
         }
+    }
+}
+
+/// A list has changed: everybody inside is looked at again.
+async fn sweep(pipeline: &Pipeline) {
+    match pipeline.sweep_everywhere().await {
+        Ok(groups) => tracing::info!(groups, "a list has changed: the members are looked at again"),
+        Err(error) => tracing::error!(%error, "a list has changed, and the members could not be swept"),
     }
 }
 

@@ -293,7 +293,7 @@ pub struct Pacing {
     pub ramp: Duration,
 }
 
-/// `[brake]`: read now, acts later.
+/// `[brake]`: how many established members may be removed before a human has to look ([`crate::brake`]).
 #[derive(Clone, Copy, Debug)]
 pub struct Brake {
     /// Who is longer in is established.

@@ -117,6 +117,7 @@ mod tests {
             person: None,
             present: None,
             wrote_to_us_at: None,
+            removal: None,
         }
     }
 

@@ -3,10 +3,11 @@
 use super::guard::{self, Rail};
 use crate::{
     action::{Action, Asked, Call, RowState},
+    brake,
     clock::Timestamp,
     config::{self, Mode},
     event::{Role, Via},
-    facts::{Lookup, Verdict},
+    facts::{Lookup, MemberFacts, Verdict},
     group_info::MOST_ANSWERS,
     ids::SessionName,
     policy::PolicyError,
@@ -38,6 +39,8 @@ pub(super) struct Case<'a> {
     pub(super) acting: SessionName,
     /// From the first join.
     pub(super) welcome_window: Duration,
+    /// Who is established, and how many of them may go.
+    pub(super) brake: config::Brake,
     /// Some policy of the chain defines `on_sweep`.
     pub(super) can_look_again: bool,
     /// Schedule time.
@@ -162,7 +165,18 @@ fn removal(case: &Case<'_>, asked: &Asked) -> NewRow {
         row.state = RowState::Refused;
         row.note = Some(why);
     }
+    row.brake = case.input.member.as_ref().and_then(|facts| counted(case, facts));
     row
+}
+
+/// What the brake lets through, if it counts the removal of that member.
+fn counted(case: &Case<'_>, member: &MemberFacts) -> Option<brake::Terms> {
+    let config::Brake { established_after, max, share } = case.brake;
+    brake::is_established(case.input.hook, member, established_after, case.now).then_some(brake::Terms {
+        max: max.calls,
+        window: max.length,
+        share,
+    })
 }
 
 /// A private message to the person who is being removed follows the removal and shares its fate.
@@ -217,6 +231,7 @@ fn row(case: &Case<'_>, asked: &Asked, call: Call) -> NewRow {
         policy: asked.policy.clone(),
         line: asked.line,
         note: None,
+        brake: None,
         call,
     };
     if let Some((state, why)) = unsendable(case, &row.call) {

@@ -23,7 +23,7 @@ pub(super) fn read(entry: &Entry, config: &Config, own: &[OwnSession]) -> Readin
             };
             translate::translate(&entry.body, &context).map_err(|unreadable| unreadable.to_string())
         }
-        Source::Timer | Source::Roster => {
+        Source::Timer | Source::Roster | Source::Sweep => {
             serde_json::from_slice::<Event>(&entry.body).map(|event| vec![event]).map_err(|e| e.to_string())
         }
     };
@@ -63,7 +63,8 @@ fn group_of(kind: &EventKind) -> Option<&GroupId> {
         | EventKind::RolesChanged { group, .. }
         | EventKind::SelfLeft { group }
         | EventKind::MembershipUnclear { group }
-        | EventKind::GroupMessage { group, .. } => Some(group),
+        | EventKind::GroupMessage { group, .. }
+        | EventKind::Sweep { group, .. } => Some(group),
         EventKind::SelfJoined { group }
         | EventKind::GroupChanged { group, .. }
         | EventKind::Roster { group } => Some(&group.id),

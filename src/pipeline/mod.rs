@@ -14,6 +14,7 @@ mod guard;
 mod intake;
 mod reexamine;
 mod sparing;
+mod sweep;
 mod velocity;
 
 pub use gathering::Identities;
@@ -28,7 +29,7 @@ use crate::{
     ids::{DecisionId, EntryId, GroupId, SessionName},
     lists::ListBook,
     policy::{Outcome, PolicyBook, PolicyError, PolicySet},
-    store::{Entry, EntryState, Reading, RunInput, RunRecord, RunState, Store, StoreError},
+    store::{Entry, EntryState, Raised, Reading, RunInput, RunRecord, RunState, Store, StoreError},
     subscriptions::SubscriptionBook,
     telemetry::Metrics,
 };
@@ -263,6 +264,7 @@ impl Pipeline {
         if applied.outbox_changed {
             self.outbox_bell.send_replace(());
         }
+        self.tell_raised(&applied.raised);
         for id in applied.runs {
             desk.enqueue(id);
         }
@@ -337,15 +339,19 @@ impl Pipeline {
             return Ok(());
         }
         let records = made.iter().map(|(_, record)| record.clone()).collect();
-        if let Err(error) = self.store.commit(records).await {
-            // Nothing of it happened: the runs are still pending and are made again.
-            for (input, _) in made.into_iter().rev() {
-                desk.end_turn(&input);
-                desk.known.insert(input.id);
-                desk.queue.push_front(input.id);
+        let raised = match self.store.commit(records).await {
+            Ok(raised) => raised,
+            Err(error) => {
+                // Nothing of it happened: the runs are still pending and are made again.
+                for (input, _) in made.into_iter().rev() {
+                    desk.end_turn(&input);
+                    desk.known.insert(input.id);
+                    desk.queue.push_front(input.id);
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
+        self.tell_raised(&raised);
         for (input, record) in made {
             desk.end_turn(&input);
             self.tell(&input, &record);
@@ -414,6 +420,7 @@ impl Pipeline {
             allowlisted: self.gathering.lists.allowlisted(person, self.gathering.wall.now()),
             acting: self.acting(input),
             welcome_window: self.gathering.config.welcome.window,
+            brake: self.gathering.config.brake,
             can_look_again: set.is_some_and(|set| set.defines(&block.chain, Hook::OnSweep)),
             now: self.steady.now(),
         }
@@ -460,6 +467,14 @@ impl Pipeline {
                 self.metrics.alert(kind);
                 tracing::warn!(kind, decision = %input.id, "alert: {text}");
             }
+        }
+    }
+
+    /// Log and counters of what the store has kept as alerts itself.
+    fn tell_raised(&self, raised: &[Raised]) {
+        for Raised { kind, text } in raised {
+            self.metrics.alert(kind);
+            tracing::warn!(kind, "alert: {text}");
         }
     }
 

@@ -9,6 +9,7 @@
 pub use crate::limits::{CallId, LedgerEntry};
 use crate::{
     action::{Call, Class, RowState},
+    brake::Terms,
     clock::Timestamp,
     config::Mode,
     event::{Event, Hook},
@@ -21,10 +22,12 @@ use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
+pub mod brake;
 mod incident;
 mod people;
 pub mod sqlite;
 
+pub use brake::{Brake, Brakes, Pick, Raised, Removal, Ruled, Ruling, Undo};
 pub use incident::{AlertNews, Chat, ChatMessage, News, Post, PostOutcome, Telling};
 pub use people::{IdForm, People};
 
@@ -64,6 +67,8 @@ pub enum Source {
     Timer,
     /// We read it from the gateway; the body is an [`Event`].
     Roster,
+    /// Members are to be looked at again; the body is an [`Event`].
+    Sweep,
 }
 
 /// An entry to be appended.
@@ -150,6 +155,8 @@ pub struct Applied {
     pub joins: Vec<(GroupId, Timestamp)>,
     /// New departures, likewise.
     pub leaves: Vec<(GroupId, Timestamp)>,
+    /// Alerts that were kept on the way.
+    pub raised: Vec<Raised>,
 }
 
 /// Everything stored that a run needs. Params, time zone and lists are the configuration's and the lists' business.
@@ -227,6 +234,8 @@ pub struct NewRow {
     pub line: u32,
     /// Why it is refused at once, if it is.
     pub note: Option<String>,
+    /// For a removal of an established member: what the brake lets through.
+    pub brake: Option<Terms>,
 }
 
 /// A change of our own memory that a decision brings, in the same commit.
@@ -383,6 +392,9 @@ pub struct Row {
     pub present: Option<bool>,
     /// When the person last wrote to us.
     pub wrote_to_us_at: Option<Timestamp>,
+    /// For a removal: how the brake sees it, and what its undo needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removal: Option<Removal>,
 }
 
 /// How a row goes on.
@@ -493,11 +505,13 @@ pub struct Depths {
     pub outbox: Vec<(RowState, String, u64)>,
     /// The oldest waiting row's due time.
     pub oldest_waiting: Option<Timestamp>,
+    /// Brakes that stand.
+    pub brakes: u64,
 }
 
 /// The use cases.
 #[async_trait]
-pub trait Store: People {
+pub trait Store: Brakes + People {
     // --- ingress ---
 
     /// Appends entries, all or none, in one transaction; a key that is already there is skipped. Many callers are
@@ -527,8 +541,10 @@ pub trait Store: People {
     /// is dropped).
     /// A removal of somebody who already has a live removal row in that group is not written again; rows that wait
     /// for it are recorded as cancelled. A settings call equal to a waiting one of the group is not written again.
-    /// Welcome rows of a group and text share the due time of the first one that still waits.
-    async fn commit(&self, records: Vec<RunRecord>) -> Result<(), StoreError>;
+    /// Welcome rows of a group and text share the due time of the first one that still waits. Removals beyond what the
+    /// brake lets through are held ([`crate::brake`]), those of somebody spared are cancelled, what a raid collapses is
+    /// put off or cancelled. Answers the alerts that were kept on the way.
+    async fn commit(&self, records: Vec<RunRecord>) -> Result<Vec<Raised>, StoreError>;
 
     /// Turns timers due by `now` into journal entries, each once. Answers how many, and when the next is due.
     async fn fire_timers(&self, now: Timestamp) -> Result<(usize, Option<Timestamp>), StoreError>;

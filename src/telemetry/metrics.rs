@@ -183,6 +183,7 @@ impl Metrics {
             Source::Webhook => "webhook",
             Source::Timer => "timer",
             Source::Roster => "roster",
+            Source::Sweep => "sweep",
         };
         if count > 0 {
             let labels = [("source", source), ("outcome", outcome.as_str())];

@@ -9,6 +9,7 @@ use perimeterd::{
 };
 use std::{path::PathBuf, sync::Arc};
 
+mod brake;
 mod directory;
 mod incidents;
 mod journal;
@@ -84,6 +85,15 @@ on_sqlite! {
         timers_fire_once_each,
         old_entries_are_forgotten_and_live_ones_kept,
         pushed_subscriptions_and_alerts_are_kept;
+    brake:
+        removals_beyond_the_allowance_are_held_and_told_once,
+        a_joiner_is_neither_counted_nor_held,
+        whoever_is_approved_goes_and_counts_no_more,
+        whoever_is_spared_stays_until_they_enter_again,
+        a_retry_takes_a_ruling_back,
+        a_brake_lifts_when_nobody_is_held_any_more,
+        the_undo_of_a_removal_is_kept_with_it,
+        no_window_sees_more_than_the_allowance;
     directory:
         a_join_makes_one_run_however_often_it_is_told,
         a_leave_told_between_opens_a_new_join,

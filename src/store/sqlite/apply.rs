@@ -59,7 +59,7 @@ fn new_entry(db: &Connection, id: EntryId) -> Result<Option<Timestamp>, StoreErr
 /// The applying of one entry.
 pub(super) struct Step<'a> {
     pub(super) db: &'a Connection,
-    entry: EntryId,
+    pub(super) entry: EntryId,
     pub(super) received_at: Timestamp,
     pub(super) now: Timestamp,
     pub(super) applied: &'a mut Applied,
@@ -112,6 +112,7 @@ impl Step<'_> {
             EventKind::Roster { group } => self.roster(event, group),
             EventKind::Recheck { decision, round } => timers::recheck(self, event, *decision, *round),
             EventKind::LockdownDue { group } => timers::release(self, event, group),
+            EventKind::Sweep { group, after } => self.sweep(event, group, *after),
             EventKind::SessionStatus { status } => Ok(Some(format!("the session is {status}"))),
             EventKind::Ignored { name } => Ok(Some(format!("{name} needs no action"))),
         }

@@ -1,16 +1,16 @@
 //! Runs: what they need, and committing what they came to.
 
 use super::{
-    alerts, changes, groups,
+    alerts, brake, changes, enqueue, groups,
     members::{self, At},
-    outbox, pairs, people, timers,
+    pairs, people, timers,
     words::{Columns, Word, to_json},
 };
 use crate::{
     clock::Timestamp,
     facts::GroupFacts,
     ids::{DecisionId, EntryId, PersonId, SessionName},
-    store::{Effect, RunInput, RunRecord, StoreError},
+    store::{Effect, Raised, RunInput, RunRecord, StoreError},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashMap;
@@ -72,12 +72,12 @@ fn input(
     }))
 }
 
-/// Commits finished runs.
-pub(super) fn commit(db: &Connection, records: &[RunRecord]) -> Result<(), StoreError> {
+/// Commits finished runs; the alerts that were kept on the way.
+pub(super) fn commit(db: &Connection, records: &[RunRecord]) -> Result<Vec<Raised>, StoreError> {
     for record in records {
         commit_one(db, record)?;
     }
-    Ok(())
+    records.last().map_or(Ok(Vec::new()), |last| brake::report(db, last.decided_at))
 }
 
 fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
@@ -104,7 +104,7 @@ fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
         .optional()?;
     let Some((session, round)) = run else { return Ok(()) };
     changes::decided(db, record)?;
-    outbox::write(db, record.id, &record.rows, record.decided_at)?;
+    enqueue::write(db, record.id, &record.rows, record.decided_at)?;
     for effect in &record.effects {
         take_effect(db, record, effect)?;
     }

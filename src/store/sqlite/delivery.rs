@@ -116,10 +116,10 @@ pub(super) fn begin(
             return Ok(None);
         }
     }
-    let sql = "UPDATE outbox SET state = 'sending', gate = NULL, attempts = attempts + 1 WHERE id = ?";
+    let sql = "UPDATE outbox SET state = 'sending', gate = NULL, attempts = attempts + 1, sent_at = ?2 WHERE id = ?1";
     let mut send = db.prepare_cached(sql)?;
     for id in rows {
-        send.execute([id.0])?;
+        send.execute([id.0, ledger_now.0])?;
     }
     ledger::begin(db, session, classes, ledger_now).map(Some)
 }

@@ -1,7 +1,7 @@
 //! Telling the operators: which alerts are news, the messages made of them, and the posts under way.
 
 use super::{
-    outbox, people,
+    enqueue, people,
     words::{Columns, to_json},
 };
 use crate::{
@@ -95,8 +95,9 @@ fn write(db: &Connection, message: &ChatMessage, kind: &str, now: Timestamp) -> 
         policy: "perimeterd".into(),
         line: 0,
         note: None,
+        brake: None,
     };
-    outbox::write(db, DecisionId(0), &[row], now)
+    enqueue::write(db, DecisionId(0), &[row], now)
 }
 
 /// Posts that are due, oldest first, and when the next of the others is.

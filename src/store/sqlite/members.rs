@@ -1,7 +1,7 @@
 //! Memberships as rows: loading what the rules read, writing what they ruled.
 
 use super::{
-    groups, people,
+    brake, groups, people,
     words::{Columns, Word, to_json},
 };
 use crate::{
@@ -59,6 +59,7 @@ pub(super) struct Entrance<'a> {
 /// They are in from now on. A role that nobody told is not carried over from an earlier membership; one that the first
 /// roster told stands if only its join was late, and so does one told for a later moment: it overtook the join.
 pub(super) fn enter(db: &Connection, at: At, entrance: Entrance<'_>) -> Result<(), StoreError> {
+    brake::entered(db, at)?;
     let sql = "INSERT INTO members (group_id, person_id, jid, name, role, role_at, present, via, added_by, joined_at,
                                     seen_at, adopted, joins, told_at)
                VALUES (?1, ?2, ?3, ?4, ?5, CASE ?5 WHEN 'unknown' THEN NULL ELSE ?8 END, 1, ?6, ?7, ?8, ?8, ?9, 1, ?10)

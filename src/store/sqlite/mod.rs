@@ -5,8 +5,8 @@
 
 use super::{
     Alert, Appended, Applied, CallId, ColdLock, Decision, Depths, Effect, Entry, Filter, KnownGroup,
-    LedgerEntry, NewEntry, News, OwnSession, Post, PostOutcome, Pushed, Reading, Row, RunInput, RunRecord,
-    Settled, Store, StoreError, Telling,
+    LedgerEntry, NewEntry, News, OwnSession, Post, PostOutcome, Pushed, Raised, Reading, Row, RunInput,
+    RunRecord, Settled, Store, StoreError, Telling,
 };
 use crate::{
     action::Class,
@@ -20,10 +20,12 @@ use tokio::sync::Notify;
 
 mod alerts;
 mod apply;
+mod brake;
 mod changes;
 mod checkpoint;
 mod commit;
 mod delivery;
+mod enqueue;
 mod groups;
 mod identity;
 mod in_line;
@@ -40,6 +42,8 @@ mod prune;
 mod pushed;
 mod readers;
 mod roster;
+mod rulings;
+mod sweep;
 mod timers;
 mod twins;
 mod views;
@@ -116,14 +120,14 @@ impl Store for SqliteStore {
         self.readers.read(move |db| commit::inputs(db, &ids, now)).await
     }
 
-    async fn commit(&self, records: Vec<RunRecord>) -> Result<(), StoreError> {
+    async fn commit(&self, records: Vec<RunRecord>) -> Result<Vec<Raised>, StoreError> {
         let is_alert = |effect: &Effect| matches!(effect, Effect::Alert { .. });
         let alerts = records.iter().any(|record| record.effects.iter().any(is_alert));
-        self.writer.run(move |db| commit::commit(db, &records)).await?;
-        if alerts {
+        let raised = self.writer.run(move |db| commit::commit(db, &records)).await?;
+        if alerts || !raised.is_empty() {
             self.alert_bell.notify_one();
         }
-        Ok(())
+        Ok(raised)
     }
 
     async fn fire_timers(&self, now: Timestamp) -> Result<(usize, Option<Timestamp>), StoreError> {

@@ -1,18 +1,17 @@
-//! Outbox rows: writing them with a decision, and everything that moves one from state to state.
+//! Outbox rows: everything that moves one from state to state. They are written in [`super::enqueue`].
 //!
 //! Whatever ends a row goes through [`end`], so rows that wait for it are released or dropped in the same commit.
 
 use super::{
-    changes,
+    brake, changes,
     members::{self, At},
-    people,
     words::{Word, to_json},
 };
 use crate::{
-    action::{Call, Class, RowState},
+    action::{Call, RowState},
     clock::Timestamp,
     ids::{DecisionId, OutboxId, PersonId},
-    store::{NewRow, StoreError},
+    store::StoreError,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -54,153 +53,6 @@ pub(super) fn about(call: Call, person: PersonId) -> Call {
         Call::Dm { text, .. } => Call::Dm { to: person, text },
         other => other,
     }
-}
-
-/// What became of a new row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
-    /// It stands under that number, in that state (a settings call may be an earlier equal one).
-    Row(OutboxId, RowState),
-    /// Somebody else's row does the same already.
-    Doubled,
-}
-
-/// Writes a decision's rows in order, with the dedup rules of [`crate::store::Store::commit`].
-pub(super) fn write(
-    db: &Connection,
-    decision: DecisionId,
-    rows: &[NewRow],
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let mut written = Vec::with_capacity(rows.len());
-    for row in rows {
-        let before = row.after.and_then(|index| written.get(index).copied());
-        written.push(write_one(db, decision, row, before, now)?);
-    }
-    Ok(())
-}
-
-fn write_one(
-    db: &Connection,
-    decision: DecisionId,
-    row: &NewRow,
-    before: Option<Written>,
-    now: Timestamp,
-) -> Result<Written, StoreError> {
-    let group = match row.call.group() {
-        Some(jid) => Some(super::groups::resolve(db, jid)?.id),
-        None => None,
-    };
-    let person = row.call.member().map(|id| people::current(db, id)).transpose()?;
-    let live = row.state == RowState::Waiting;
-    if live && let Some(twin) = twin(db, row, group, person)? {
-        return Ok(twin);
-    }
-    let mut state = row.state;
-    let mut note = row.note.clone();
-    if live && let Some(why) = before.and_then(dropped) {
-        (state, note) = (RowState::Cancelled, Some(why));
-    }
-    let after = match before {
-        Some(Written::Row(id, _)) => Some(id),
-        _ => None,
-    };
-    let blocked = matches!(before, Some(Written::Row(_, state)) if state != RowState::Done);
-    let not_before = match (&row.call, live) {
-        (Call::Welcome { .. }, true) => shared_due(db, row, group)?.unwrap_or(row.not_before),
-        _ => row.not_before,
-    };
-    let gate = match state {
-        RowState::Waiting if blocked => Some("row"),
-        RowState::Waiting if not_before > now => Some("time"),
-        RowState::Waiting => Some("open"),
-        _ => None,
-    };
-    let settled_at = (state != RowState::Waiting && state != RowState::Held).then_some(now.0);
-    let call = person.map_or_else(|| row.call.clone(), |id| about(row.call.clone(), id));
-    let sql =
-        "INSERT INTO outbox (decision_id, session, kind, class, priority, group_id, person_id, state, gate,
-                   created_at, not_before, expires_at, settled_at, after_id, line, call, reason, policy, note)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    db.prepare_cached(sql)?.execute(params![
-        decision.0,
-        row.session.as_str(),
-        call.name(),
-        call.class().word(),
-        call.priority(),
-        group,
-        person.map(|id| id.0),
-        state.word(),
-        gate,
-        now.0,
-        not_before.0,
-        row.expires_at.map(|at| at.0),
-        settled_at,
-        after.map(|id| id.0),
-        row.line,
-        to_json(&call)?,
-        row.reason,
-        row.policy,
-        note
-    ])?;
-    Ok(Written::Row(OutboxId(db.last_insert_rowid()), state))
-}
-
-/// Why a row is dropped at once because of the one it would wait for.
-fn dropped(before: Written) -> Option<String> {
-    match before {
-        Written::Doubled => Some("another decision removes them already".into()),
-        Written::Row(
-            id,
-            state @ (RowState::Cancelled
-            | RowState::Refused
-            | RowState::Dead
-            | RowState::Expired
-            | RowState::Observed),
-        ) => Some(format!("{id} is {state}")),
-        Written::Row(..) => None,
-    }
-}
-
-/// The row that makes this one needless.
-fn twin(
-    db: &Connection,
-    row: &NewRow,
-    group: Option<i64>,
-    person: Option<PersonId>,
-) -> Result<Option<Written>, StoreError> {
-    match &row.call {
-        Call::Remove { .. } => {
-            let at = group.zip(person).map(|(group, person)| At { group, person });
-            let live = at.map_or(Ok(Vec::new()), |at| live_removals(db, at))?;
-            Ok((!live.is_empty()).then_some(Written::Doubled))
-        }
-        call if call.class() == Class::Settings => {
-            // Only the last one: what was asked for before it was something else is asked for anew.
-            let sql =
-                "SELECT id, state = 'waiting' AND call = ?3 FROM outbox WHERE group_id = ?1 AND kind = ?2
-                       AND class = 'settings' AND state IN ('waiting', 'sending', 'unknown')
-                       ORDER BY id DESC LIMIT 1";
-            let last: Option<(i64, bool)> = db
-                .prepare_cached(sql)?
-                .query_row(params![group, call.name(), to_json(call)?], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            Ok(last.filter(|(_, equal)| *equal).map(|(id, _)| Written::Row(OutboxId(id), RowState::Waiting)))
-        }
-        _ => Ok(None),
-    }
-}
-
-/// When the welcome of that group and text goes out, if one is being gathered.
-fn shared_due(db: &Connection, row: &NewRow, group: Option<i64>) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT not_before FROM outbox WHERE group_id = ?1 AND kind = 'welcome' AND state = 'waiting'
-               AND session = ?2 AND call ->> 'text' IS ?3 ORDER BY id LIMIT 1";
-    let Call::Welcome { text, .. } = &row.call else { return Ok(None) };
-    let found = db
-        .prepare_cached(sql)?
-        .query_row(params![group, row.session.as_str(), text], |row| row.get(0))
-        .optional()?;
-    Ok(found.map(Timestamp))
 }
 
 /// Removals of somebody that are not over.
@@ -355,6 +207,7 @@ pub(super) fn merge_people(db: &Connection, stays: PersonId, goes: PersonId) -> 
         db.prepare_cached("UPDATE outbox SET person_id = ?2, call = ?3 WHERE id = ?1")?
             .execute(params![row.id.0, stays.0, call])?;
     }
+    brake::merge_people(db, stays, goes)?;
     let doubled =
         "SELECT max(id) FROM outbox WHERE person_id = ? AND kind = 'remove' AND state IN ('waiting', 'held')
                    AND EXISTS (SELECT 1 FROM outbox o WHERE o.group_id = outbox.group_id

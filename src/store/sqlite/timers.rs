@@ -2,7 +2,7 @@
 
 use super::{
     apply::{Outcome, Step},
-    groups, members, outbox,
+    enqueue, groups, members, outbox,
     words::{Columns, to_json},
 };
 use crate::{
@@ -148,7 +148,7 @@ pub(super) fn lock_down(
             db.prepare_cached("DELETE FROM timers WHERE kind = 'lockdown' AND group_id = ?")?
                 .execute([group])?;
         }
-        Some(false) if *observe => return outbox::write(db, decision, rows, now),
+        Some(false) if *observe => return enqueue::write(db, decision, rows, now),
         Some(_) | None => {}
     }
     let prolonged = db
@@ -165,18 +165,21 @@ pub(super) fn lock_down(
                         AND class = 'settings' AND state IN ('waiting', 'sending', 'unknown') ORDER BY id DESC LIMIT 1),
                     (SELECT announce_only FROM groups WHERE id = ?1), 0)";
     let previous: bool = db.prepare_cached(previous)?.query_row([group], |row| row.get(0))?;
-    db.prepare_cached("INSERT INTO lockdowns VALUES (?, ?, ?, ?, ?, ?)")?.execute(params![
+    let sql = "INSERT INTO lockdowns (group_id, until, session, observe, previous, decision_id, since)
+               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    db.prepare_cached(sql)?.execute(params![
         group,
         until.0,
         session.as_str(),
         observe,
         previous,
-        decision.0
+        decision.0,
+        now.0
     ])?;
     let kind = EventKind::LockdownDue { group: jid.clone() };
     let due = Event { session: session.clone(), at: *until, me: Person::default(), kind };
     set(db, "lockdown", &due, None, Some(group))?;
-    outbox::write(db, decision, rows, now)
+    enqueue::write(db, decision, rows, now)
 }
 
 /// A lockdown's time is over.
@@ -223,8 +226,9 @@ pub(super) fn release(step: &mut Step<'_>, event: &Event, jid: &GroupId) -> Outc
         policy: String::new(),
         line: 0,
         note: None,
+        brake: None,
     };
-    outbox::write(db, decision, &[row], step.received_at)?;
+    enqueue::write(db, decision, &[row], step.received_at)?;
     Ok(None)
 }
 

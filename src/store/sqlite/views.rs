@@ -9,13 +9,14 @@ use crate::{
     clock::Timestamp,
     facts::{GroupFacts, MemberFacts},
     ids::{DecisionId, EntryId, OutboxId, Person, PersonId},
-    store::{Decision, Depths, Filter, IdForm, Row, StoreError},
+    store::{Decision, Depths, Filter, IdForm, Removal, Row, StoreError},
 };
 use rusqlite::{Connection, Row as Columned, params};
 
 /// An outbox row with what is known of its person; `WHERE` follows.
 pub(super) const ROW: &str = "SELECT o.id, o.decision_id, o.session, o.call, o.state, o.attempts, o.created_at,
         o.not_before, o.expires_at, o.settled_at, o.reason, o.policy, o.line, o.note,
+        o.kind = 'remove' AS is_removal, o.established, o.approved_at, o.undo,
         o.person_id, o.group_id, p.phone, p.lid, p.wrote_to_us_at, m.jid, m.present, g.id_form,
         coalesce(m.name, (SELECT n.name FROM members n WHERE n.person_id = o.person_id AND n.name IS NOT NULL LIMIT 1))
             AS name
@@ -61,7 +62,19 @@ pub(super) fn read_row(row: &Columned<'_>) -> rusqlite::Result<Row> {
         person,
         present: in_group.then_some(row.get::<_, Option<bool>>("present")?.unwrap_or(false)),
         wrote_to_us_at: row.time_or_null("wrote_to_us_at")?,
+        removal: read_removal(row)?,
     })
+}
+
+fn read_removal(row: &Columned<'_>) -> rusqlite::Result<Option<Removal>> {
+    if !row.get::<_, bool>("is_removal")? {
+        return Ok(None);
+    }
+    Ok(Some(Removal {
+        established: row.get("established")?,
+        approved_at: row.time_or_null("approved_at")?,
+        undo: row.json("undo")?,
+    }))
 }
 
 /// These rows, in this order.
@@ -201,5 +214,6 @@ pub(super) fn depths(db: &Connection) -> Result<Depths, StoreError> {
         parked_runs: count("SELECT count(*) FROM decisions WHERE state = 'policy_error'")?,
         outbox: select.query_map([], read)?.collect::<Result<_, _>>()?,
         oldest_waiting: moment("SELECT min(not_before) FROM outbox WHERE state = 'waiting'")?,
+        brakes: count("SELECT count(*) FROM brakes")?,
     })
 }

@@ -37,7 +37,7 @@ macro_rules! words {
     };
 }
 
-words!(Source { Webhook = "webhook", Timer = "timer", Roster = "roster" });
+words!(Source { Webhook = "webhook", Timer = "timer", Roster = "roster", Sweep = "sweep" });
 words!(EntryState {
     New = "new",
     Applied = "applied",

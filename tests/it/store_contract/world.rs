@@ -114,6 +114,7 @@ pub(crate) fn row(call: Call, not_before: Timestamp) -> NewRow {
         policy: "subscribers".into(),
         line: 7,
         note: None,
+        brake: None,
     }
 }
 
@@ -249,6 +250,14 @@ impl World {
     /// All rows, oldest first.
     pub(crate) async fn rows(&self) -> Vec<Row> {
         let mut rows = self.store.outbox(Filter::default()).await.expect("a look-up");
+        rows.reverse();
+        rows
+    }
+
+    /// However many.
+    pub(crate) async fn all_rows(&self) -> Vec<Row> {
+        let filter = Filter { limit: 100_000, ..Filter::default() };
+        let mut rows = self.store.outbox(filter).await.expect("a look-up");
         rows.reverse();
         rows
     }
