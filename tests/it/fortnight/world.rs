@@ -4,7 +4,7 @@ use super::judge::{Judge, Truth};
 use crate::lab::{self, Lab, Setup};
 use perimeterd::{
     ids::{GroupId, Lid, Person, Phone},
-    simulator::{Addressing, Dialect, Engine, Options, Quirks, Role},
+    simulator::{Addressing, Dialect, Engine, Gateway, Options, Quirks, Role},
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -49,9 +49,12 @@ impl Club {
             seed,
             dialect: fastrand::choice([Dialect::Wire, Dialect::Wire, Dialect::Docs, Dialect::Mixed]).unwrap(),
             quirks: Quirks { fill_pn: fastrand::bool(), seconds: fastrand::bool(), no_data: false },
-            engine: fastrand::choice([Engine::Gows, Engine::Gows, Engine::Noweb, Engine::Webjs]).unwrap(),
-            documented_refusals: fastrand::bool(),
-            roster_v2: fastrand::u8(0..4) > 0,
+            gateway: Gateway {
+                engine: fastrand::choice([Engine::Gows, Engine::Gows, Engine::Noweb, Engine::Webjs]).unwrap(),
+                documented_refusals: fastrand::bool(),
+                roster_v2: fastrand::u8(0..4) > 0,
+                strict_ids: fastrand::bool(),
+            },
             ..Options::default()
         };
         let config = configuration(&simulator);
