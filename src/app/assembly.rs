@@ -5,7 +5,7 @@
 
 use super::{
     books::{self, Books},
-    go_between::{self, GoBetween, SecondLook},
+    go_between::{self, GoBetween, Listings, SecondLook},
     owners::{Desk, Watched},
     watch,
 };
@@ -143,7 +143,7 @@ impl Common {
             policies: self.books.policies.clone(),
             lists: self.books.lists.clone(),
             subscriptions: self.books.subscriptions.clone(),
-            identities: Arc::new(GoBetween::new(phones)),
+            identities: Arc::new(GoBetween::new(phones, self.wall.clone())),
             metrics: self.metrics.clone(),
             bell: journal_bell.clone(),
             outbox_bell: outbox_bell.clone(),
@@ -244,6 +244,7 @@ impl Common {
             journal_bell: journal_bell.clone(),
             rosters: channels.rosters,
             phones: channels.phones,
+            listed: Arc::new(Listings(self.books.lists.clone())),
             idle: self.tempo.idle,
         }))
     }

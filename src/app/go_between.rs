@@ -3,44 +3,113 @@
 
 use super::assembly::RosterDesks;
 use crate::{
-    delivery::{PhoneRequest, Witness},
+    clock::{Clock, Timestamp},
+    delivery::{Listed, PhoneRequest, Witness},
     facts::{Lookup, Standing},
+    identity::NumberReply,
     ids::{GroupId, Lid, Phone, SessionName},
+    lists::ListBook,
     pipeline::{Changed, Identities, Pipeline},
     store::{Row, StoreError},
 };
 use async_trait::async_trait;
+use moka::future::Cache;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+/// What nobody could be asked.
+const BUSY: &str = "the number is hidden and the gateway is busy";
+
 /// A courier in the middle of a slow call does not answer; nobody waits longer than this for it.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Asks the couriers for phones.
+/// How many people's answers are kept.
+const ANSWERS: u64 = 100_000;
+/// A pair is as good as for ever, and the directory has it; somebody still hidden may be known in a moment.
+const KNOWN_FOR: Duration = Duration::from_secs(3600);
+const HIDDEN_FOR: Duration = Duration::from_secs(20);
+
+/// Asks the couriers for phones; whoever asks for the same one meanwhile shares the answer.
 pub(super) struct GoBetween {
     couriers: BTreeMap<SessionName, mpsc::Sender<PhoneRequest>>,
+    answers: Cache<(SessionName, Lid), Told>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a courier told of a LID.
+#[derive(Clone)]
+struct Told {
+    answer: Result<Option<Phone>, String>,
+    at: Timestamp,
+    /// By the clock that never steps.
+    since: Duration,
 }
 
 impl GoBetween {
-    pub(super) fn new(couriers: BTreeMap<SessionName, mpsc::Sender<PhoneRequest>>) -> Self {
-        Self { couriers }
+    pub(super) fn new(
+        couriers: BTreeMap<SessionName, mpsc::Sender<PhoneRequest>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { couriers, answers: Cache::builder().max_capacity(ANSWERS).build(), clock }
+    }
+
+    async fn ask(&self, session: &SessionName, lid: Lid) -> Told {
+        let answer = match self.couriers.get(session) {
+            Some(courier) => ask(courier, lid).await,
+            None => Err(BUSY.into()),
+        };
+        Told { answer, at: self.clock.now(), since: self.clock.elapsed() }
+    }
+
+    /// Whether an answer is to be had anew. One that nobody gave is worth nothing to the next who asks.
+    fn is_over(&self, told: &Told) -> bool {
+        let age = self.clock.elapsed().saturating_sub(told.since);
+        match told.answer {
+            Ok(Some(_)) => age > KNOWN_FOR,
+            Ok(None) => age > HIDDEN_FOR,
+            Err(_) => true,
+        }
+    }
+}
+
+async fn ask(courier: &mpsc::Sender<PhoneRequest>, lid: Lid) -> Result<Option<Phone>, String> {
+    let (answer, answered) = oneshot::channel();
+    if courier.try_send(PhoneRequest { lid, answer }).is_err() {
+        return Err(BUSY.into());
+    }
+    match tokio::time::timeout(PATIENCE, answered).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => Err(BUSY.into()),
     }
 }
 
 #[async_trait]
 impl Identities for GoBetween {
     async fn phone_of(&self, session: &SessionName, lid: Lid) -> Lookup<Phone> {
-        let busy = || Lookup::Unknown { why: "the number is hidden and the gateway is busy".into() };
-        let Some(courier) = self.couriers.get(session) else { return busy() };
-        let (answer, answered) = oneshot::channel();
-        if courier.try_send(PhoneRequest { lid, answer }).is_err() {
-            return busy();
+        let entry = self.answers.entry((session.clone(), lid));
+        let asking = self.ask(session, lid);
+        let told = entry.or_insert_with_if(asking, |told| self.is_over(told)).await.into_value();
+        match told.answer {
+            Ok(Some(value)) => {
+                Lookup::Known { value, as_of: told.at, source: "gateway".into(), stale: false }
+            }
+            Ok(None) => Lookup::Unknown { why: "WhatsApp hides this person's number".into() },
+            Err(why) => Lookup::Unknown { why },
         }
-        match tokio::time::timeout(PATIENCE, answered).await {
-            Ok(Ok(lookup)) => lookup,
-            Ok(Err(_)) | Err(_) => busy(),
-        }
+    }
+}
+
+/// The numbers of the lists, as the couriers see them.
+pub(super) struct Listings(pub(super) Arc<ListBook>);
+
+impl Listed for Listings {
+    fn numbers(&self) -> Vec<Phone> {
+        self.0.numbers()
+    }
+
+    fn known(&self, replies: Vec<NumberReply>) {
+        self.0.resolve(replies);
     }
 }
 

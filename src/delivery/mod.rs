@@ -9,13 +9,14 @@
 mod breaker;
 mod call;
 mod clearance;
+mod inquiry;
 mod lanes;
 mod outcome;
 mod pacing;
 mod reads;
 mod reconcile;
 
-pub use reads::PhoneRequest;
+pub use inquiry::{Listed, PhoneRequest};
 
 use crate::{
     action::Class,
@@ -89,6 +90,8 @@ pub struct Parts {
     pub rosters: mpsc::UnboundedReceiver<GroupId>,
     /// Phones asked for.
     pub phones: mpsc::Receiver<PhoneRequest>,
+    /// The numbers that lists name.
+    pub listed: Arc<dyn Listed>,
     /// The longest wait while nothing rings and nothing is due.
     pub idle: Duration,
 }
@@ -108,12 +111,14 @@ pub struct Courier {
     journal_bell: Arc<Notify>,
     rosters: mpsc::UnboundedReceiver<GroupId>,
     phones: mpsc::Receiver<PhoneRequest>,
+    listed: Arc<dyn Listed>,
     idle: Duration,
     pacing: Pacing,
     lanes: Lanes,
     looks: Looks,
     wanted: reads::Wanted,
     rounds: reconcile::Rounds,
+    inquiry: inquiry::Inquiry,
     /// After a write somebody who asks for a phone comes first.
     phones_turn: bool,
     /// When to ask which groups we are in.
@@ -169,6 +174,7 @@ enum Step {
 impl Courier {
     /// Puts it together; nothing runs yet.
     pub fn new(parts: Parts) -> Self {
+        let now = parts.steady.now();
         let pacing = Pacing::new(parts.config.pacing, parts.steady.clone());
         let looks =
             Looks::new(parts.witness, parts.config.policies.fresh_for, parts.config.policies.evidence_wait);
@@ -187,6 +193,8 @@ impl Courier {
             journal_bell: parts.journal_bell,
             rosters: parts.rosters,
             phones: parts.phones,
+            listed: parts.listed,
+            inquiry: inquiry::Inquiry::new(now),
             idle: parts.idle,
             pacing,
             lanes: Lanes::default(),
@@ -225,7 +233,10 @@ impl Courier {
         // In one order, so that equal worlds go equal ways.
         let request = tokio::select! {
             biased;
-            _ = self.outbox_bell.changed() => None,
+            _ = self.outbox_bell.changed() => {
+                self.inquiry.bell();
+                None
+            }
             () = self.looks.changed() => None,
             group = self.rosters.recv() => {
                 if let Some(group) = group { self.wanted.ask(group, self.steady.now()); }

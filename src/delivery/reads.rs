@@ -1,4 +1,4 @@
-//! What a session reads from the gateway: who it is, rosters, phones behind LIDs. Every read is a call under the `read`
+//! What a session reads from the gateway: who it is, rosters, groups. Every read is a call under the `read`
 //! ceiling; what comes back enters by the journal, like everything else we are told.
 
 use super::Courier;
@@ -6,26 +6,15 @@ use crate::{
     action::Class,
     clock::Timestamp,
     event::{Event, EventKind, GroupSnapshot},
-    facts::Lookup,
-    identity::{Learnt, LearntFrom},
-    ids::{GroupId, Lid, Phone},
+    ids::GroupId,
     limits::Permit,
     store::{NewEntry, Source, StoreError},
     wawp::error::{CallError, Outcome},
 };
 use std::{collections::VecDeque, future::Future, time::Duration};
-use tokio::sync::oneshot;
 
 /// A roster that could not be read is asked for again after this long.
 const AGAIN: Duration = Duration::from_secs(30);
-
-/// Somebody wants to know the phone behind a LID.
-pub struct PhoneRequest {
-    /// The LID.
-    pub lid: Lid,
-    /// Where the answer goes; nobody there is fine.
-    pub answer: oneshot::Sender<Lookup<Phone>>,
-}
 
 /// What is read of a group: two calls, each with its own place under the ceiling.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,11 +72,11 @@ impl Courier {
             return Ok(Err(Some(self.health.groups_paused_until)));
         }
         let dues = [self.naming_due, self.wanted.next_due(), self.listing_due, self.rounds.next_due()];
-        let Some(due) = dues.into_iter().flatten().min() else {
-            return Ok(Err(None));
-        };
-        if due > now {
-            return Ok(Err(Some(due)));
+        let due = dues.into_iter().flatten().min();
+        if due.is_none_or(|due| due > now) {
+            // Nobody waits for the rest.
+            let background = self.inquire(now).await?;
+            return Ok(background.map_err(|at| [due, at].into_iter().flatten().min()));
         }
         match self.permit(&[Class::Read], now) {
             Permit::Granted => {}
@@ -108,38 +97,6 @@ impl Courier {
             return Err(error);
         }
         Ok(Ok(()))
-    }
-
-    /// Answers whoever asks for a phone, at once: from the gateway if the ceiling permits, else "not now".
-    pub(super) async fn answer_phone(&mut self, request: PhoneRequest) -> Result<(), StoreError> {
-        let unknown = |why: &str| Lookup::Unknown { why: why.into() };
-        if request.answer.is_closed() {
-            return Ok(());
-        }
-        if self.permit(&[Class::Read], self.steady.now()) != Permit::Granted || self.is_paused() {
-            let _ = request.answer.send(unknown("the number is hidden and the ceiling for reads is used up"));
-            return Ok(());
-        }
-        let client = self.client.clone();
-        let answer = match self.reading(async move { client.phone_of(request.lid).await }).await? {
-            Ok(Some(phone)) => {
-                let as_of = self.wall.now();
-                self.keep_pairs(vec![(phone, request.lid)], as_of).await?;
-                Lookup::Known { value: phone, as_of, source: "gateway".into(), stale: false }
-            }
-            Ok(None) => unknown("WhatsApp hides this person's number"),
-            Err(error) => unknown(&format!("the gateway could not tell the number: {error}")),
-        };
-        let _ = request.answer.send(answer);
-        Ok(())
-    }
-
-    /// Keeps pairs that the gateway told; whoever waited for one is looked at now.
-    async fn keep_pairs(&mut self, pairs: Vec<(Phone, Lid)>, at: Timestamp) -> Result<(), StoreError> {
-        if self.store.learn(pairs, Learnt::new(LearntFrom::Gateway, at)).await? > 0 {
-            self.journal_bell.notify_one();
-        }
-        Ok(())
     }
 
     /// At a start: who we are, and the rosters of every group we guard.

@@ -3,12 +3,14 @@
 use super::{
     ListSet,
     parse::{ParseContext, parse},
+    resolved::{self, Resolved},
 };
 use crate::{
     clock::Timestamp,
     config,
     facts::{ListHit, Lookup},
-    ids::Person,
+    identity::NumberReply,
+    ids::{Person, Phone},
     kept::{KeptFile, Rules},
     takeup::Takeup,
 };
@@ -16,7 +18,10 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// All lists of the configuration.
@@ -25,6 +30,8 @@ pub struct ListBook {
     blacklists: Vec<List>,
     allowlist: Option<List>,
     generation: AtomicU64,
+    /// The accounts behind the numbers.
+    resolved: RwLock<Arc<Resolved>>,
 }
 
 struct List {
@@ -60,7 +67,8 @@ impl ListBook {
         };
         let blacklists = config.blacklists.iter().map(|list| open((&list.name, &list.path))).collect();
         let allowlist = config.allowlist.as_ref().map(|path| open((ALLOWLIST, path)));
-        (Self { blacklists, allowlist, generation: AtomicU64::new(1) }, takeups)
+        let resolved = RwLock::default();
+        (Self { blacklists, allowlist, generation: AtomicU64::new(1), resolved }, takeups)
     }
 
     /// What [`ListBook::open`] would say of each list; writes nothing.
@@ -84,8 +92,9 @@ impl ListBook {
     /// list was never good, or a list could only be matched with the phone that nobody knows.
     pub fn blacklist(&self, person: Person, now: Timestamp) -> Lookup<Option<ListHit>> {
         let mut blind = None;
+        let resolved = self.resolved();
         for list in &self.blacklists {
-            match list.find(person, now) {
+            match list.find(person, &resolved, now) {
                 Ok(Some(hit)) => {
                     let source = list.name.clone();
                     return Lookup::Known { value: Some(hit), as_of: now, source, stale: false };
@@ -102,13 +111,36 @@ impl ListBook {
 
     /// Whether the allowlist names somebody; unknown as in [`ListBook::blacklist`]. Without an allowlist: no.
     pub fn allowlisted(&self, person: Person, now: Timestamp) -> Lookup<bool> {
-        let found = self.allowlist.as_ref().map_or(Ok(None), |list| list.find(person, now));
+        let found = self.allowlist.as_ref().map_or(Ok(None), |list| list.find(person, &self.resolved(), now));
         match found {
             Ok(hit) => {
                 Lookup::Known { value: hit.is_some(), as_of: now, source: ALLOWLIST.into(), stale: false }
             }
             Err(why) => Lookup::Unknown { why },
         }
+    }
+
+    /// The numbers whose accounts are worth knowing: the allowlist's, then those of small blacklists, few in all.
+    pub fn numbers(&self) -> Vec<Phone> {
+        let mut numbers = Vec::new();
+        for list in self.allowlist.iter().chain(&self.blacklists) {
+            if let Some(held) = list.file.in_force() {
+                numbers.extend(held.value.few_numbers(resolved::MOST - numbers.len()));
+            }
+        }
+        numbers.sort_by_key(|number| number.as_u64());
+        numbers.dedup();
+        numbers
+    }
+
+    /// Takes what is known of the accounts behind [`ListBook::numbers`]; what was known before is forgotten.
+    pub fn resolve(&self, replies: Vec<NumberReply>) {
+        let resolved = Arc::new(Resolved::new(replies));
+        *self.resolved.write().unwrap_or_else(PoisonError::into_inner) = resolved;
+    }
+
+    fn resolved(&self) -> Arc<Resolved> {
+        self.resolved.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Grows whenever a list was taken.
@@ -161,17 +193,21 @@ impl ListBook {
 
 impl List {
     /// The entry, if one names them; the sentence why nobody can tell otherwise.
-    fn find(&self, person: Person, now: Timestamp) -> Result<Option<ListHit>, String> {
+    fn find(&self, person: Person, resolved: &Resolved, now: Timestamp) -> Result<Option<ListHit>, String> {
         let Some(held) = self.file.in_force() else {
             return Err(format!("{} was never read; mend its file", self.file.what()));
         };
-        match held.value.find(person, now) {
-            Some(hit) => Ok(Some(ListHit { list: self.name.clone(), ..hit })),
-            None if person.phone.is_none() && held.value.needs_phone() => {
-                Err(format!("the phone is hidden, and {} names phones", self.file.what()))
-            }
-            None => Ok(None),
+        let named = |hit: ListHit| ListHit { list: self.name.clone(), ..hit };
+        if let Some(hit) = held.value.find(person, now) {
+            return Ok(Some(named(hit)));
         }
+        if person.phone.is_some() || !held.value.needs_phone() {
+            return Ok(None);
+        }
+        let hidden = person.lid.ok_or(()).and_then(|lid| held.value.find_hidden(lid, resolved, now));
+        let found =
+            hidden.map_err(|()| format!("the phone is hidden, and {} names phones", self.file.what()))?;
+        Ok(found.map(named))
     }
 }
 

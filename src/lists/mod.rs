@@ -5,6 +5,7 @@
 
 mod book;
 mod parse;
+mod resolved;
 mod set;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Ten million numbers are a sorted vector of 8 bytes each; reasons and ends are beside it, for those that have one.
 
+use super::resolved::{Among, Resolved};
 use crate::{
     clock::Timestamp,
     facts::ListHit,
@@ -69,6 +70,28 @@ impl ListSet {
     /// Whether some entry could only be matched with a phone.
     pub fn needs_phone(&self) -> bool {
         !(self.numbers.is_empty() && self.prefixes.is_empty() && self.countries.is_empty())
+    }
+
+    /// The entry that names somebody of whom only the LID is known by a number or not at all, as far as the accounts
+    /// behind the numbers are known. `Err` if nobody can tell: a rule may name them, or a number of an unknown account.
+    pub(super) fn find_hidden(
+        &self,
+        lid: Lid,
+        resolved: &Resolved,
+        now: Timestamp,
+    ) -> Result<Option<ListHit>, ()> {
+        match resolved.among(&self.numbers, lid, now) {
+            Among::Is(phone) if self.find_number(phone, now).is_some() => Ok(self.find_number(phone, now)),
+            Among::Is(_) | Among::Unclear => Err(()),
+            Among::Not if self.prefixes.is_empty() && self.countries.is_empty() => Ok(None),
+            Among::Not => Err(()),
+        }
+    }
+
+    /// At most so many of its numbers; none if there are more.
+    pub(super) fn few_numbers(&self, most: usize) -> impl Iterator<Item = Phone> + '_ {
+        let numbers = if self.numbers.len() <= most { self.numbers.as_slice() } else { &[] };
+        numbers.iter().filter_map(|number| Phone::from_u64(*number))
     }
 
     /// How many different entries there are.

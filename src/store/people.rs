@@ -28,8 +28,8 @@ pub trait People: Send + Sync + 'static {
     /// Our record of somebody.
     async fn record(&self, id: PersonId) -> Result<Option<PersonRecord>, StoreError>;
 
-    /// Whose phone is unknown while a run of this session, received since then, waits to be looked at again. Latest
-    /// first.
+    /// Whose phone is unknown while a run of this session, told since then, waits to be looked at again, or a removal
+    /// waits. Latest first.
     async fn hidden(
         &self,
         session: &SessionName,

@@ -260,6 +260,47 @@ impl Client {
         }
     }
 
+    /// Pairs of phone and LID that the gateway knows, at most `limit` of them from the `offset`-th on; and how many
+    /// entries the answer had, for those without a phone count towards the next offset too.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn pairs(&self, limit: usize, offset: usize) -> Outcome<(Vec<(Phone, Lid)>, usize)> {
+        let path = format!("/v2/lids?limit={limit}&offset={offset}");
+        let value = self.call(Method::GET, &path, None, What::Read, LONG).await?;
+        let told = wire::first(&value, &["data", "lids"]).unwrap_or(&value);
+        let entries = told.as_array().ok_or_else(|| unreadable("the pairs are no list"))?;
+        let pairs = entries.iter().map(wire::beside);
+        Ok((pairs.filter_map(|pair| pair.phone.zip(pair.lid)).collect(), entries.len()))
+    }
+
+    /// The LID of a number; `None` if the gateway tells none, which says nothing of whether somebody has it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn lid_of(&self, phone: Phone) -> Outcome<Option<Lid>> {
+        let path = format!("/v2/lids/pn/{}", phone.digits());
+        match self.call(Method::GET, &path, None, What::Read, SHORT).await {
+            Ok(value) => Ok(wire::beside(value.get("data").unwrap_or(&value)).lid),
+            Err(CallError::Refused { code: Some(404), .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a number is on WhatsApp; `None` if the answer does not tell.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn is_on_whatsapp(&self, phone: Phone) -> Outcome<Option<bool>> {
+        let path = format!("/v2/contacts/check-exists?phone={}", phone.digits());
+        let value = self.call(Method::GET, &path, None, What::Read, SHORT).await?;
+        let told = value.get("data").unwrap_or(&value);
+        Ok(wire::flag(told, &["numberExists", "exists"]).or_else(|| {
+            let status = wire::text(told, &["status"])?;
+            (status == "exists").then_some(true)
+        }))
+    }
+
     /// Who this session is.
     ///
     /// # Errors

@@ -98,14 +98,19 @@ pub(super) fn hidden(
     since: Timestamp,
     limit: u32,
 ) -> Result<Vec<Hidden>, StoreError> {
-    // Of the runs that wait the newest name the hidden ones that matter; a day's worth of them is few.
-    let sql = "SELECT p.lid, min(j.received_at) AS since FROM timers t
-               JOIN decisions d ON d.id = t.decision_id JOIN people p ON p.id = d.person_id
-               JOIN decisions j ON j.person_id = d.person_id AND j.group_id = d.group_id
-                   AND j.received_at >= ?2
-               WHERE t.kind = 'recheck' AND t.session = ?1 AND d.received_at >= ?2
-                   AND p.phone IS NULL AND p.lid IS NOT NULL
-               GROUP BY p.lid ORDER BY since DESC, p.lid LIMIT ?3";
+    // Counted from the event itself, not from a later look at it; and for a removal that waits, from its decision.
+    let sql = "SELECT lid, max(since) AS since FROM (
+                   SELECT p.lid, (SELECT max(j.received_at) FROM decisions j
+                                  WHERE j.person_id = d.person_id AND j.group_id = d.group_id AND j.round = 0
+                                      AND j.id <= d.id) AS since
+                   FROM timers t JOIN decisions d ON d.id = t.decision_id JOIN people p ON p.id = d.person_id
+                   WHERE t.kind = 'recheck' AND t.session = ?1 AND d.received_at >= ?2
+                       AND p.phone IS NULL AND p.lid IS NOT NULL
+                   UNION ALL
+                   SELECT p.lid, o.created_at FROM outbox o JOIN people p ON p.id = o.person_id
+                   WHERE o.state = 'waiting' AND o.kind = 'remove' AND o.session = ?1 AND o.created_at >= ?2
+                       AND p.phone IS NULL AND p.lid IS NOT NULL)
+               GROUP BY lid HAVING max(since) >= ?2 ORDER BY since DESC, lid LIMIT ?3";
     let mut select = db.prepare_cached(sql)?;
     let read = |row: &Row<'_>| {
         let lid = lid(row, "lid")?.unwrap_or(Lid::from_u64(0));
