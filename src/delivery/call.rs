@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     ids::OutboxId,
     limits::CallId,
-    store::{Row, Settled, StoreError},
+    store::{IdForm, Row, Settled, StoreError},
     wawp::error::{CallError, Outcome},
     welcome::{self, Newcomer},
 };
@@ -56,6 +56,9 @@ impl Courier {
         let settled = rows.iter().map(|row| (row.id, meaning.settled.clone())).collect();
         self.heed_lock(row, &classes, outcome, now).await;
         self.end_call(id, settled).await?;
+        if outcome.is_ok() {
+            self.remember_form(row).await?;
+        }
         self.metrics.action(row.call.name(), meaning.settled.state, rows.len());
         self.tell(row, &meaning, rows.len());
         match (meaning.settled.state, meaning.settled.not_before) {
@@ -81,6 +84,15 @@ impl Courier {
         }
         self.follow(meaning.session, row);
         Ok(())
+    }
+
+    /// The other form did it: calls about this group's people use it from now on.
+    async fn remember_form(&self, row: &Row) -> Result<(), StoreError> {
+        let (Some(group), true) = (row.call.group(), self.other_form.contains(&row.id)) else {
+            return Ok(());
+        };
+        let form = if self.jid(row).ends_with("@lid") { IdForm::Lid } else { IdForm::Phone };
+        self.store.use_form(group, form).await
     }
 
     /// Notes the end of a call and settles its rows, however long the store needs: a call that is over must not keep its

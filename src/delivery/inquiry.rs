@@ -32,6 +32,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const SHARE_USED: Duration = Duration::from_secs(3);
 /// Between two looks at the numbers of lists while all is known of them.
 const NUMBERS_AGAIN: Duration = Duration::from_secs(60);
+/// After a start the rosters come first.
+const NUMBERS_FROM: Duration = Duration::from_secs(5);
 /// The least and the most between two questions about numbers, in seconds: slowly, and not in a beat.
 const NUMBER_GAP: (u64, u64) = (10, 14);
 
@@ -81,7 +83,7 @@ impl Inquiry {
             page_from: None,
             pages: None,
             numbers_due: now,
-            numbers_from: now + Duration::from_secs(NUMBER_GAP.0),
+            numbers_from: now + NUMBERS_FROM,
             doubtful: None,
         }
     }
