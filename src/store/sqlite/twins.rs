@@ -25,6 +25,7 @@ const NAME_PEOPLE: &[(&str, &str)] = &[
     ("members", "twins"),
     ("outbox", "outbox::merge_people"),
     ("sessions", "people::merge"),
+    ("spared", "brake::merge_people"),
     ("tags", "people::merge"),
 ];
 
