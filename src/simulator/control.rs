@@ -35,6 +35,7 @@ pub(super) fn router() -> Router<Simulator> {
         .route("/messages", post(write))
         .route("/session", post(set_session))
         .route("/gateway", get(show_gateway).post(set_gateway))
+        .route("/meter", get(show_meter).post(set_meter))
         .route("/webhook", post(set_webhook))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/calls", get(async |State(sim): State<Simulator>| Json(json!(sim.calls()))))
@@ -269,6 +270,38 @@ async fn set_gateway(State(sim): State<Simulator>, Json(new): Json<Map<String, V
     })?;
     sim.with(|world| world.gateway = gateway);
     Ok(Json(json!(gateway)))
+}
+
+async fn show_meter(State(sim): State<Simulator>) -> Json<Value> {
+    Json(sim.with(|world| {
+        let meter = world.meter();
+        let mut shown = json!(meter);
+        shown["points"] = json!(meter.points());
+        shown["restricted"] = json!(meter.is_restricted());
+        shown
+    }))
+}
+
+#[derive(Deserialize)]
+struct NewMeter {
+    on: Option<bool>,
+    threshold: Option<f64>,
+    grave: Option<f64>,
+    #[serde(default)]
+    pardon: bool,
+}
+
+async fn set_meter(State(sim): State<Simulator>, Json(new): Json<NewMeter>) -> Json<Value> {
+    sim.with(|world| {
+        let meter = world.meter_mut();
+        meter.on = new.on.unwrap_or(meter.on);
+        meter.threshold = new.threshold.unwrap_or(meter.threshold);
+        meter.grave = new.grave.unwrap_or(meter.grave);
+        if new.pardon {
+            meter.pardon();
+        }
+    });
+    show_meter(State(sim)).await
 }
 
 async fn set_webhook(State(sim): State<Simulator>, Json(target): Json<WebhookTarget>) -> Answer {

@@ -1,7 +1,7 @@
 //! A small stateful WhatsApp behind Wawp's API, for tests, the demo, and `perimeterd simulate`.
 //!
 //! It is the other side: it shares only the ids and the clock with the daemon, and writes its own JSON. It is not a model
-//! of WhatsApp's internals: messages always arrive, media do not exist, and the ban meter is a guess.
+//! of WhatsApp's internals: messages always arrive, media do not exist, and the ban meter is a guess ([`meter`] says by what).
 //!
 //! # Control API
 //!
@@ -19,7 +19,8 @@
 //! | `POST /sim/groups/{id}/settings` | any of `{"subject":"…","description":"…","announce_only":true,"info_locked":true}`, `"by":"4477…"` | somebody (else we) changes the group |
 //! | `POST /sim/messages` | `{"phone":"4477…","group":"1203…@g.us","text":"hello"}` | somebody writes (no group: to us) |
 //! | `POST /sim/session` | any of `{"status":"STOPPED","mute":true,"backlog":"at_once","free_plan":true,"timelock":{…},"capping":{…},"rate_limits":{"told":{…}}}` | the first session drops, is back, falls silent, is restricted |
-//! | `GET`, `POST /sim/gateway` | any of `{"engine":"gows","strict_ids":true,"roster_v2":true,"documented_refusals":false}` | how the gateway answers |
+//! | `GET`, `POST /sim/gateway` | any of `{"engine":"gows","strict_ids":true,"roster_v2":true,"documented_refusals":false,"lock":"thrown","tells_lock":true}` | how the gateway answers |
+//! | `GET`, `POST /sim/meter` | any of `{"on":true,"threshold":100,"grave":200,"pardon":true}` | the ban meter |
 //! | `POST /sim/webhook` | `{"url":"http://…/webhooks/{session}","secret":"…","hmac":{"key":"…"}}` | where events go |
 //! | `GET`, `POST`, `DELETE /sim/faults` | a [`faults::Fault`] | lists, adds one, clears all |
 //! | `GET /sim/calls` | | every call that reached the gateway |
@@ -51,7 +52,7 @@ mod world_tests;
 pub use calls::{CallRecord, most_in_window};
 pub use event_body::{Dialect, Envelope, Quirks};
 pub use faults::{Fault, Kind, Target};
-pub use gateway::{Engine, Gateway};
+pub use gateway::{Engine, Gateway, LockWords};
 pub use handle::{Options, SessionOptions, Simulator};
 pub use people::Source;
 pub use webhook::{Algorithm, Delivery, Signing, WebhookTarget};

@@ -3,14 +3,19 @@
 //!
 //! Pure. Sending is the emitter's work; who hears of what inside a group is the announcer's.
 
-use super::{change::Change, webhook::WebhookTarget, world::World};
+use super::{
+    change::Change,
+    meter::{DAY, Offence},
+    webhook::WebhookTarget,
+    world::World,
+};
 use crate::{
     clock::Timestamp,
     ids::{Lid, Phone},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// Whether a session is usable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,6 +243,21 @@ impl Session {
         })
     }
 
+    /// Whether its quota of new chats is used up.
+    pub(super) fn is_capped(&self) -> bool {
+        self.capping.as_ref().is_some_and(|capping| capping.used_quota >= capping.total_quota)
+    }
+
+    /// Counts a new chat.
+    pub(super) fn begin_chat(&mut self) {
+        if let Some(capping) = &mut self.capping {
+            capping.used_quota += 1;
+            if capping.used_quota >= capping.total_quota {
+                "CAPPED".clone_into(&mut capping.capping_status);
+            }
+        }
+    }
+
     /// Whether it tells of what happens now.
     pub(super) fn hears(&self) -> bool {
         self.status == Status::Working && !self.mute
@@ -272,6 +292,19 @@ impl Session {
 }
 
 impl World {
+    /// Holds something against the number. A lock shows in `me` of every session, where the gateway tells of it.
+    pub(super) fn weigh(&mut self, offence: Offence, at: Duration, now: Timestamp) {
+        let before = self.meter.is_locked(at);
+        self.meter.weigh(offence, at);
+        if self.gateway.tells_lock && !before && self.meter.is_locked(at) {
+            for index in 0..self.sessions().len() {
+                if let Some(session) = self.session_mut(index) {
+                    session.timelock = Some(Timelock::until(now + DAY));
+                }
+            }
+        }
+    }
+
     /// A session comes into a state, and says so.
     pub fn set_status(&mut self, index: usize, status: Status, at: Timestamp) -> Option<Change> {
         let session = self.session_mut(index)?;

@@ -213,6 +213,11 @@ impl World {
         self.log.most_in_any_window(class, window)
     }
 
+    /// The ban meter, to switch it.
+    pub fn meter_mut(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
     /// The ban meter.
     pub fn meter(&self) -> &Meter {
         &self.meter

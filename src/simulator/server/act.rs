@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     ids::{GroupId, Jid, Lid, Phone},
     simulator::{
-        gateway::Engine,
+        gateway::{Engine, LockWords},
         meter::Offence,
         settings::Setting,
         world::{Change, Group, Sent, Source, World},
@@ -193,7 +193,7 @@ impl Stage<'_> {
         let group = self.inside(id)?;
         let id = group.id.clone();
         if !group.is_admin(self.me) {
-            self.world.meter.weigh(Offence::WithoutRight, self.at);
+            self.world.weigh(Offence::WithoutRight, self.at, self.now);
             return Err(self.no_admin());
         }
         self.world.group_mut(&id).ok_or_else(|| refused(StatusCode::NOT_FOUND, "no such group"))
@@ -218,16 +218,17 @@ impl Stage<'_> {
                 Some(_) if self.misses_lid(&chat) => return self.thrown(&refusal::no_lid()),
                 Some(lid) => (Some(lid), self.world.is_cold(lid, self.now)),
                 None => {
+                    self.world.weigh(Offence::ColdMessage, self.at, self.now);
                     return self.refused_message(404);
                 }
             },
             Some(Jid::Other) | None => return refused(StatusCode::BAD_REQUEST, "chatId is not a chat"),
         };
         if cold {
-            if self.world.meter.is_restricted() {
-                return self.refused_message(463);
+            self.world.weigh(Offence::ColdMessage, self.at, self.now);
+            if let Some(answer) = self.locked() {
+                return answer;
             }
-            self.world.meter.weigh(Offence::ColdMessage, self.at);
         }
         let id: String = (0..20).map(|_| self.world.rng.digit(16).to_ascii_uppercase()).collect();
         let shape = json!({
@@ -236,9 +237,28 @@ impl Stage<'_> {
         if self.silent() {
             return Answer::told(shape);
         }
+        if cold && let Some(session) = self.world.session_mut(self.session) {
+            session.begin_chat();
+        }
         let to = to.map(|lid| self.world.both_ids(lid));
         self.world.deliver(Sent { chat, to, text, at: self.now, cold });
         Answer::done(Body::Json(shape), None)
+    }
+
+    /// 463: this account may not begin a chat.
+    fn locked(&self) -> Option<Answer> {
+        let session = self.world.sessions().get(self.session)?;
+        if !self.world.meter.is_locked(self.at) && !session.is_capped() {
+            return None;
+        }
+        Some(match self.world.gateway.lock {
+            LockWords::Thrown => self.refused_message(463),
+            LockWords::Inside => Answer::told(json!({"error": {"code": 463, "message": "reach-out lock"}})),
+            LockWords::Status => {
+                let status = StatusCode::from_u16(463).unwrap_or(StatusCode::FORBIDDEN);
+                Answer::refusal(status, Body::Empty)
+            }
+        })
     }
 
     /// WEBJS may know no chat under a phone.

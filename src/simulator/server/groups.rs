@@ -49,7 +49,7 @@ impl Stage<'_> {
     fn set(&mut self, id: &str, setting: &Setting) -> Result<Answer, Answer> {
         let id = self.inside(id)?.id.clone();
         if !self.world.may_set(&id, setting, self.me) {
-            self.world.meter.weigh(Offence::WithoutRight, self.at);
+            self.world.weigh(Offence::WithoutRight, self.at, self.now);
             let gateway = self.world.gateway;
             let says_no = gateway.engine == Engine::Webjs && !gateway.documented_refusals;
             return if says_no { Ok(Answer::told(json!(false))) } else { Err(self.no_admin()) };
@@ -90,7 +90,10 @@ impl Stage<'_> {
         let Some(name) = self.ask.text("name").filter(|name| !name.trim().is_empty()) else {
             return Err(refused(StatusCode::BAD_REQUEST, "missing required parameter(s): name"));
         };
-        self.world.meter.weigh(Offence::Creation, self.at);
+        self.world.weigh(Offence::Creation, self.at, self.now);
+        if self.world.meter.is_barred(self.at) {
+            return Err(self.refused_query(429));
+        }
         if name.chars().count() > MAX_NAME {
             return Err(self.refused_query(406));
         }

@@ -25,7 +25,7 @@ impl Stage<'_> {
         let group = self.inside(id)?;
         let (id, addressing, may) = (group.id.clone(), group.addressing, group.is_admin(self.me));
         if !may {
-            self.world.meter.weigh(Offence::WithoutRight, self.at);
+            self.world.weigh(Offence::WithoutRight, self.at, self.now);
             return self.without_right(&asked, addressing, deed);
         }
         let asked = self.of_the_right_form(asked, addressing, deed)?;
@@ -116,7 +116,12 @@ impl Stage<'_> {
             (Deed::Add, None) => {
                 let full = there.members.len() >= there.capacity;
                 let there_before = there.walked_out.get(&lid).copied().unwrap_or(0);
-                self.world.meter.weigh(Offence::Add, self.at);
+                let stranger = self.world.is_cold(lid, self.now);
+                let offence = if stranger { Offence::StrangerAdded } else { Offence::Add };
+                self.world.weigh(offence, self.at, self.now);
+                if self.world.meter.is_barred(self.at) {
+                    return 463;
+                }
                 if full {
                     return 419;
                 }
@@ -129,10 +134,17 @@ impl Stage<'_> {
                 let by = self.world.both_ids(me);
                 self.world.join(group, &[lid], Via::AddedBy(by))
             }
+            (Deed::Remove, None) => {
+                self.world.weigh(Offence::Absent, self.at, self.now);
+                return 404;
+            }
             (_, None) => return 404,
             (Deed::Remove, Some(Role::Superadmin)) => return 405,
             (Deed::Demote, Some(Role::Superadmin)) => return 406,
-            (Deed::Remove, Some(_)) => self.world.leave(group, &[lid], Some(me)),
+            (Deed::Remove, Some(_)) => {
+                self.world.weigh(Offence::Removal, self.at, self.now);
+                self.world.leave(group, &[lid], Some(me))
+            }
             (Deed::Promote, Some(_)) => self.world.set_role(group, lid, true, me),
             (Deed::Demote, Some(_)) => self.world.set_role(group, lid, false, me),
         };
@@ -143,7 +155,7 @@ impl Stage<'_> {
     /// WEBJS writes to somebody who may only be invited by itself, whether asked to or not.
     fn invite_instead(&mut self, lid: Lid) -> u16 {
         if self.world.gateway.engine == Engine::Webjs && self.world.is_cold(lid, self.now) {
-            self.world.meter.weigh(Offence::ColdMessage, self.at);
+            self.world.weigh(Offence::ColdMessage, self.at, self.now);
         }
         403
     }

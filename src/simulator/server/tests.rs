@@ -15,6 +15,7 @@ use std::{sync::Arc, time::Duration};
 
 mod engine_tests;
 mod identity_tests;
+mod meter_tests;
 mod session_tests;
 
 const GROUP: &str = "120363000000000001@g.us";
@@ -245,7 +246,7 @@ async fn texts_reach_their_chat_and_strangers_are_cold() {
 
 #[tokio::test]
 async fn a_restricted_number_cannot_write_to_strangers() {
-    let meter = Meter::restricting_at(9.0);
+    let meter = Meter::restricting_at(8.0);
     let scene = Scene::set(Options { meter, ..Options::default() }).await;
     let dm = || scene.post("send/text", json!({"chatId": "447700900101@c.us", "message": "Hello"}));
     assert_eq!(dm().await.0, 200);
