@@ -98,6 +98,11 @@ pub enum EventKind {
         /// The vendor's word, upper case.
         status: String,
     },
+    /// An event that says it is our own, sent to prove the whole path. Only one with an id that we posted counts.
+    Canary {
+        /// Its event id.
+        nonce: String,
+    },
     /// A roster that we fetched. The first one of a group is adopted silently, later ones correct the directory.
     Roster {
         /// The group with its complete list of participants, as of [`Event::at`] (taken before the request was sent).

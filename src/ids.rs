@@ -248,6 +248,11 @@ impl GroupId {
         fits.then(|| Self(text.into()))
     }
 
+    /// The group that is none, where a canary's run takes place. [`Self::parse`] never gives it, so nobody can post it.
+    pub fn none() -> Self {
+        Self("none".into())
+    }
+
     /// The full id. Old-style ids hold the creator's number: not for logs.
     pub fn as_str(&self) -> &str {
         &self.0

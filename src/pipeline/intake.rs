@@ -70,6 +70,9 @@ fn group_of(kind: &EventKind) -> Option<&GroupId> {
         | EventKind::Roster { group } => Some(&group.id),
         // Ours: a lockdown is released and a recheck looked at even if the block was renamed meanwhile.
         EventKind::LockdownDue { .. } | EventKind::Recheck { .. } => None,
-        EventKind::DirectMessage { .. } | EventKind::SessionStatus { .. } | EventKind::Ignored { .. } => None,
+        EventKind::DirectMessage { .. }
+        | EventKind::SessionStatus { .. }
+        | EventKind::Canary { .. }
+        | EventKind::Ignored { .. } => None,
     }
 }

@@ -26,6 +26,9 @@ pub mod brake;
 mod incident;
 mod people;
 pub mod sqlite;
+mod watch;
+
+pub use watch::{Canary, Incident, Noticed, Rights, SessionState, Watch};
 
 pub use brake::{Brake, Brakes, Pick, Raised, Removal, Ruled, Ruling, Undo};
 pub use incident::{AlertNews, Chat, ChatMessage, News, Post, PostOutcome, Telling};
@@ -157,6 +160,8 @@ pub struct Applied {
     pub leaves: Vec<(GroupId, Timestamp)>,
     /// Alerts that were kept on the way.
     pub raised: Vec<Raised>,
+    /// What was told of ourselves, in order.
+    pub noticed: Vec<Noticed>,
 }
 
 /// Everything stored that a run needs. Params, time zone and lists are the configuration's and the lists' business.
@@ -511,7 +516,7 @@ pub struct Depths {
 
 /// The use cases.
 #[async_trait]
-pub trait Store: Brakes + People {
+pub trait Store: Brakes + People + Watch {
     // --- ingress ---
 
     /// Appends entries, all or none, in one transaction; a key that is already there is skipped. Many callers are

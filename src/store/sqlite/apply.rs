@@ -56,6 +56,15 @@ fn new_entry(db: &Connection, id: EntryId) -> Result<Option<Timestamp>, StoreErr
     Ok(found.map(Timestamp))
 }
 
+/// The group in which an event may change what we are.
+fn of_our_rights(kind: &EventKind) -> Option<&GroupId> {
+    match kind {
+        EventKind::RolesChanged { group, .. } => Some(group),
+        EventKind::Roster { group } | EventKind::SelfJoined { group } => Some(&group.id),
+        _ => None,
+    }
+}
+
 /// The applying of one entry.
 pub(super) struct Step<'a> {
     pub(super) db: &'a Connection,
@@ -93,6 +102,14 @@ impl Step<'_> {
         if !event.me.is_nobody() {
             groups::note_me(self.db, &event.session, event.me, self.learnt(LearntFrom::Event))?;
         }
+        let Some(group) = of_our_rights(&event.kind) else { return self.act(event) };
+        let before = self.our_rights(group)?;
+        let note = self.act(event)?;
+        self.note_rights(group, before)?;
+        Ok(note)
+    }
+
+    fn act(&mut self, event: &Event) -> Outcome {
         match &event.kind {
             EventKind::Joined { group, people, via, by } => self.joined(event, group, people, (*via, *by)),
             EventKind::Left { group, people, by } => self.left(event, group, people, *by),
@@ -113,7 +130,8 @@ impl Step<'_> {
             EventKind::Recheck { decision, round } => timers::recheck(self, event, *decision, *round),
             EventKind::LockdownDue { group } => timers::release(self, event, group),
             EventKind::Sweep { group, after } => self.sweep(event, group, *after),
-            EventKind::SessionStatus { status } => Ok(Some(format!("the session is {status}"))),
+            EventKind::SessionStatus { status } => self.session_state(event, status),
+            EventKind::Canary { nonce } => self.canary(event, nonce),
             EventKind::Ignored { name } => Ok(Some(format!("{name} needs no action"))),
         }
     }
@@ -276,6 +294,9 @@ impl Step<'_> {
         }
         let told = Presence { inside: false, since: event.at, announced: false };
         groups::set_presence(self.db, group.id, &event.session, told)?;
+        if known.is_some_and(|known| known.inside) {
+            self.note_left(&event.session, jid)?;
+        }
         if let Some(me) =
             groups::note_me(self.db, &event.session, Person::default(), self.learnt(LearntFrom::Event))?
         {

@@ -3,7 +3,7 @@
 use super::{
     alerts, brake, changes, enqueue, groups,
     members::{self, At},
-    pairs, people, timers,
+    pairs, people, timers, watch,
     words::{Columns, Word, to_json},
 };
 use crate::{
@@ -56,6 +56,7 @@ fn input(
     };
     let facts = match seen.get(&group) {
         Some(facts) => facts.clone(),
+        None if group == watch::NO_GROUP => watch::no_group(),
         None => seen.entry(group).or_insert(groups::facts(db, group)?).clone(),
     };
     Ok(Some(RunInput {
@@ -84,8 +85,8 @@ fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
     let sql =
         "UPDATE decisions SET state = ?2, chain = ?3, mode = ?4, block = ?5, verdict = ?6, failure = ?7,
                    decided_at = ?8, final = ?9
-               WHERE id = ?1 AND state = 'pending' RETURNING session, round";
-    let run: Option<(SessionName, u32)> = db
+               WHERE id = ?1 AND state = 'pending' RETURNING session, round, group_id";
+    let run: Option<(SessionName, u32, i64)> = db
         .prepare_cached(sql)?
         .query_row(
             params![
@@ -99,10 +100,13 @@ fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
                 record.decided_at.0,
                 record.verdict.final_action().is_some()
             ],
-            |row: &Row<'_>| Ok((row.session("session")?, row.count("round")?)),
+            |row: &Row<'_>| Ok((row.session("session")?, row.count("round")?, row.get("group_id")?)),
         )
         .optional()?;
-    let Some((session, round)) = run else { return Ok(()) };
+    let Some((session, round, group)) = run else { return Ok(()) };
+    if group == watch::NO_GROUP {
+        return watch::decided(db, record.id, &session, record.decided_at);
+    }
     changes::decided(db, record)?;
     enqueue::write(db, record.id, &record.rows, record.decided_at)?;
     for effect in &record.effects {

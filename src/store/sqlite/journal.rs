@@ -75,6 +75,7 @@ pub(super) fn mark(
 pub(super) fn entries(db: &Connection, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
     let sql = format!(
         "{SHOWN} WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR shown = ?2)
+         AND NOT EXISTS (SELECT 1 FROM canaries c WHERE c.entry_id = entries.id)
          AND (?3 IS NULL OR id IN (SELECT entry_id FROM decisions WHERE person_id = ?3))
          AND (?4 IS NULL OR id = ?4) ORDER BY id DESC LIMIT ?5"
     );

@@ -47,6 +47,7 @@ mod sweep;
 mod timers;
 mod twins;
 mod views;
+mod watch;
 mod withdrawal;
 mod words;
 mod writer;

@@ -93,7 +93,7 @@ fn rows_of(db: &Connection, decision: DecisionId) -> Result<Vec<Row>, StoreError
 /// Outbox rows, newest first.
 pub(super) fn outbox(db: &Connection, filter: &Filter) -> Result<Vec<Row>, StoreError> {
     let sql = format!(
-        "{ROW} WHERE (?1 IS NULL OR o.id < ?1) AND (?2 IS NULL OR o.state = ?2)
+        "{ROW} WHERE o.kind <> 'canary' AND (?1 IS NULL OR o.id < ?1) AND (?2 IS NULL OR o.state = ?2)
          AND (?3 IS NULL OR o.person_id = ?3)
          AND (?4 IS NULL OR o.decision_id IN (SELECT id FROM decisions WHERE entry_id = ?4))
          ORDER BY o.id DESC LIMIT ?5"
@@ -203,7 +203,7 @@ pub(super) fn depths(db: &Connection) -> Result<Depths, StoreError> {
         let at = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
         Ok(Option::<i64>::map(at, Timestamp))
     };
-    let mut select = db.prepare_cached("SELECT state, kind, rows FROM outbox_counts WHERE rows > 0")?;
+    let mut select = db.prepare_cached("SELECT state, kind, rows FROM outbox_counts WHERE rows > 0 AND kind <> 'canary'")?;
     let read = |row: &Columned<'_>| Ok((row.word("state")?, row.get("kind")?, u64::from(row.count("rows")?)));
     Ok(Depths {
         unread: count("SELECT count(*) FROM entries WHERE state = 'new'")?,
@@ -213,7 +213,9 @@ pub(super) fn depths(db: &Connection) -> Result<Depths, StoreError> {
         pending_runs: count("SELECT count(*) FROM decisions WHERE state = 'pending'")?,
         parked_runs: count("SELECT count(*) FROM decisions WHERE state = 'policy_error'")?,
         outbox: select.query_map([], read)?.collect::<Result<_, _>>()?,
-        oldest_waiting: moment("SELECT min(not_before) FROM outbox WHERE state = 'waiting'")?,
+        oldest_waiting: moment(
+            "SELECT min(not_before) FROM outbox WHERE state = 'waiting' AND kind <> 'canary'",
+        )?,
         brakes: count("SELECT count(*) FROM brakes")?,
     })
 }

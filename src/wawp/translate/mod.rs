@@ -24,6 +24,9 @@ use std::borrow::Cow;
 /// Longest name of an event or a state that is kept.
 const LONGEST_WORD: usize = 64;
 
+/// The name of the event that we send ourselves.
+pub const CANARY: &str = "perimeterd.canary";
+
 /// What a translation needs to know besides the body.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -57,6 +60,8 @@ pub fn translate(body: &[u8], context: &Context<'_>) -> Result<Vec<Event>, Unrea
         me: me(&envelope, context),
     };
     let kinds = match name(&envelope)? {
+        // Not the vendor's: posted by ourselves, to prove the whole path.
+        Some(CANARY) => vec![canary(&envelope)?],
         Some(name) => telling.kinds(name)?,
         // The older API tells a session's state in a flat body without an event name.
         None => vec![telling.status(&envelope)?],
@@ -118,6 +123,11 @@ impl Telling<'_> {
 /// A word of the vendor's that will be shown: cut, as anybody who may post may post anything, and without full numbers.
 fn shown(word: &str) -> String {
     redact::shorten_numbers(&word.chars().take(LONGEST_WORD).collect::<String>())
+}
+
+fn canary(envelope: &Value) -> Result<EventKind, Unreadable> {
+    let nonce = wire::text(envelope, &["id"]).ok_or_else(|| Unreadable("a canary without an id".into()))?;
+    Ok(EventKind::Canary { nonce })
 }
 
 /// The event's name. `None` for the flat body of the older API.
