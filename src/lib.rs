@@ -24,6 +24,7 @@
 //! | [`pipeline`] | entries become decisions |
 //! | [`delivery`] | decisions become calls |
 //! | [`herald`] | alerts become messages to the operators |
+//! | [`silence`] | sessions that fall silent, canaries, lost rights: noticed and told |
 //! | [`api`] [`cli`] [`simulator`] [`demo`] [`telemetry`] [`lifecycle`] | surfaces |
 //! | [`app`] | the composition root |
 //!
@@ -56,6 +57,7 @@ pub mod numbering;
 pub mod pipeline;
 pub mod policy;
 pub mod retry;
+pub mod silence;
 pub mod simulator;
 pub mod store;
 pub mod subscriptions;

@@ -217,6 +217,8 @@ path = "subscriptions.csv"
 [pacing]
 gap = "0s"
 ramp = "0s"
+[silence]
+canary = "0s"
 [limits]
 {limits}"#
     )

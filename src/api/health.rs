@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Longer than this a store that can write does not take.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
@@ -24,8 +24,20 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
     let ready = matches!(tokio::time::timeout(PROBE_LIMIT, api.store.probe()).await, Ok(Ok(())));
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let parts = api.owners.status();
-    let sessions: Vec<_> =
-        parts.sessions.iter().map(|(name, state)| json!({"name": name, "state": state})).collect();
+    let seconds = |age: Option<Duration>| age.map(|age| age.as_secs());
+    let sessions: Vec<_> = parts
+        .sessions
+        .iter()
+        .map(|vital| {
+            json!({
+                "name": vital.session, "state": vital.state, "last_event_age": seconds(vital.last_event_age),
+                "canary_age": seconds(vital.canary_age),
+            })
+        })
+        .collect();
+    // The oldest of them; none while one session's never came through.
+    let canaries: Option<Vec<Duration>> = parts.sessions.iter().map(|vital| vital.canary_age).collect();
+    let canary_age = seconds(canaries.and_then(|ages| ages.into_iter().max()));
     let lists: Vec<_> = api
         .owners
         .lists()
@@ -34,14 +46,20 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
         .collect();
     let refused: Vec<_> = parts.refused.iter().map(|(what, _)| what).collect();
     let alerts = if ready { api.store.alerts(100).await.map_or(0, |alerts| alerts.len()) } else { 0 };
+    let open = if ready { api.store.troubles().await.unwrap_or_default() } else { Vec::new() };
+    let mut troubles: BTreeMap<String, u32> = BTreeMap::new();
+    for trouble in open {
+        *troubles.entry(trouble.kind).or_default() += 1;
+    }
     let body = json!({
         "ready": ready,
-        "canary_age": null,
+        "canary_age": canary_age,
         "sessions": sessions,
         "lists": lists,
         "policies_refused": refused.iter().any(|what| what.as_str() == "policies"),
         "refused": refused,
         "alerts": alerts,
+        "troubles": troubles,
     });
     (status, Json(body)).into_response()
 }
@@ -59,6 +77,13 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
             ceiling.used,
             ceiling.limit,
         );
+    }
+    for vital in api.owners.status().sessions {
+        let works = vital.state.as_deref().map(|state| state == "WORKING");
+        api.metrics.set_session(&vital.session, works, vital.last_event_age, vital.canary_age);
+    }
+    if let Ok(open) = api.store.troubles().await {
+        api.metrics.set_troubles(open.iter().map(|trouble| trouble.kind.as_str()));
     }
     let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, format)], api.metrics.render()).into_response()

@@ -9,6 +9,7 @@ use crate::{
     clock::{Clock, Timestamp},
     facts::{Lookup, Subscription},
     ids::{Phone, SessionName},
+    silence::Vital,
     store::{Store, StoreError},
     telemetry::Metrics,
 };
@@ -93,10 +94,10 @@ pub struct ListStatus {
 }
 
 /// The running parts for `/readyz`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Status {
-    /// Our sessions with the vendor's word for their state, where one was told.
-    pub sessions: Vec<(SessionName, Option<String>)>,
+    /// Our sessions: how each is, when it was heard last, how old its canary is.
+    pub sessions: Vec<Vital>,
     /// What the owner edited and we refuse: `policies`, `subscriptions`, …, each with why.
     pub refused: Vec<(String, String)>,
 }

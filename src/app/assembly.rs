@@ -5,7 +5,7 @@
 
 use super::{
     books::{self, Books},
-    go_between::{self, GoBetween, Listings, SecondLook},
+    go_between::{self, Couriers, GoBetween, Listings, SecondLook},
     owners::{Desk, Watched},
     watch,
 };
@@ -13,13 +13,14 @@ use crate::{
     api::{self, Api},
     clock::{Clock, SteadyClock},
     config::{self, Config},
-    delivery::{self, Courier, PhoneRequest},
+    delivery::{self, Checkup, Courier, PhoneRequest},
     herald::{self, Herald},
     ids::{GroupId, Person, Phone, SessionName},
     ingress::{self, Ingress},
     lifecycle::Lifecycle,
     limits::{Ceilings, Ledger},
     pipeline::{self, Pipeline},
+    silence::{self, Door, Pulse, Sign, Signs},
     store::Store,
     telemetry::{Metrics, Redactor},
     transport::Transport,
@@ -73,6 +74,8 @@ pub struct Daemon {
     pub store: Arc<dyn Store>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// To be opened once webhooks can be posted: then canaries set out. While it is closed there are none.
+    pub door: Arc<Door>,
     pub(super) books: Arc<Books>,
     pub(super) config: Arc<Config>,
     pub(super) wall: Arc<dyn Clock>,
@@ -90,13 +93,16 @@ impl Daemon {
         let steady: Arc<dyn Clock> = Arc::new(SteadyClock::new(wall.clone(), newest));
         store.recover(wall.now(), steady.now()).await?;
         let books = Arc::new(books::open(&config, &metrics, &wall, &store, web.clone()).await?);
-        let parts = Common { config, metrics, wall, steady, store, books, web, tempo };
+        let names = config.sessions.iter().map(|session| &session.name);
+        let pulse = Arc::new(Pulse::new(steady.clone(), names));
+        let door = Arc::new(Door::default());
+        let parts = Common { config, metrics, wall, steady, store, books, web, tempo, pulse, door };
         let journal_bell = Arc::new(Notify::new());
         let (payments, paid) = mpsc::unbounded_channel();
         let ledgers = parts.start_workers(lifecycle, gateway, &journal_bell, paid).await?;
         let router = parts.router(&journal_bell, ledgers, payments)?;
-        let Common { config, metrics, wall, store, books, .. } = parts;
-        Ok(Self { router, store, metrics, books, config, wall })
+        let Common { config, metrics, wall, store, books, door, .. } = parts;
+        Ok(Self { router, store, metrics, door, books, config, wall })
     }
 
     /// Looks at every file now, as a reload does.
@@ -115,6 +121,8 @@ struct Common {
     books: Arc<Books>,
     web: Arc<dyn Transport>,
     tempo: Tempo,
+    pulse: Arc<Pulse>,
+    door: Arc<Door>,
 }
 
 impl Common {
@@ -128,6 +136,7 @@ impl Common {
     ) -> anyhow::Result<Vec<Watched>> {
         let (outbox_bell, outbox_changes) = channel::channel(());
         let (rosters, roster_requests) = mpsc::unbounded_channel();
+        let (signs, told) = mpsc::unbounded_channel();
         let mut phones = BTreeMap::new();
         let mut ends = Vec::new();
         for session in &self.config.sessions {
@@ -148,6 +157,7 @@ impl Common {
             bell: journal_bell.clone(),
             outbox_bell: outbox_bell.clone(),
             rosters,
+            signs: signs.clone(),
             idle: self.tempo.idle,
         }));
         if let Some(herald) = self.herald(outbox_bell)? {
@@ -155,10 +165,14 @@ impl Common {
         }
         let mut watched = Vec::new();
         let mut roster_desks = BTreeMap::new();
+        let mut couriers = BTreeMap::new();
         for (session, phones) in ends {
             let (send, receive) = mpsc::unbounded_channel();
             roster_desks.insert(session.name.clone(), send);
-            let channels = Channels { rosters: receive, phones, outbox_bell: outbox_changes.clone() };
+            let (check, checkups) = mpsc::unbounded_channel();
+            couriers.insert(session.name.clone(), check);
+            let outbox_bell = outbox_changes.clone();
+            let channels = Channels { rosters: receive, phones, checkups, signs: signs.clone(), outbox_bell };
             let courier =
                 self.courier(session, &gateway, &pipeline, journal_bell, channels, &mut watched).await?;
             lifecycle.spawn("courier", courier.run(lifecycle.soft()));
@@ -167,21 +181,39 @@ impl Common {
         let sparing = go_between::spare_the_paying(payments, pipeline.clone(), lifecycle.soft());
         lifecycle.spawn("payments", sparing);
         lifecycle.spawn("rosters", go_between::share_out(roster_requests, roster_desks, lifecycle.soft()));
-        lifecycle.spawn(
-            "watch",
-            watch::run(
-                watch::Parts {
-                    books: self.books.clone(),
-                    metrics: self.metrics.clone(),
-                    store: self.store.clone(),
-                    pipeline,
-                    wall: self.wall.clone(),
-                    every: self.tempo.files,
-                },
-                lifecycle.soft(),
-            ),
-        );
+        self.start_watches(lifecycle, pipeline, (signs, told), Couriers(couriers));
         Ok(watched)
+    }
+
+    /// Who watches that nothing has fallen silent, and who watches the files.
+    fn start_watches(
+        &self,
+        lifecycle: &Lifecycle,
+        pipeline: Arc<Pipeline>,
+        (tell, signs): (Signs, mpsc::UnboundedReceiver<Sign>),
+        couriers: Couriers,
+    ) {
+        let keeper = silence::Parts {
+            config: self.config.clone(),
+            store: self.store.clone(),
+            steady: self.steady.clone(),
+            metrics: self.metrics.clone(),
+            pulse: self.pulse.clone(),
+            signs,
+            tell,
+            gateway: Arc::new(couriers),
+            door: self.door.clone(),
+        };
+        lifecycle.spawn("silence", silence::run(keeper, lifecycle.soft()));
+        let files = watch::Parts {
+            books: self.books.clone(),
+            metrics: self.metrics.clone(),
+            store: self.store.clone(),
+            pipeline,
+            wall: self.wall.clone(),
+            every: self.tempo.files,
+        };
+        lifecycle.spawn("watch", watch::run(files, lifecycle.soft()));
     }
 
     fn herald(&self, outbox_bell: channel::Sender<()>) -> anyhow::Result<Option<Herald>> {
@@ -245,6 +277,8 @@ impl Common {
             rosters: channels.rosters,
             phones: channels.phones,
             listed: Arc::new(Listings(self.books.lists.clone())),
+            checkups: channels.checkups,
+            signs: channels.signs,
             idle: self.tempo.idle,
         }))
     }
@@ -261,6 +295,7 @@ impl Common {
             self.wall.clone(),
             journal_bell.clone(),
             self.metrics.clone(),
+            self.pulse.clone(),
         )
         .map_err(|why| anyhow::anyhow!("{why}"))?;
         let admin_token = match &self.config.server.admin_token {
@@ -278,6 +313,7 @@ impl Common {
                 watched,
                 journal_bell: journal_bell.clone(),
                 payments,
+                pulse: self.pulse.clone(),
             }),
             clock: self.wall.clone(),
             metrics: self.metrics.clone(),
@@ -294,6 +330,8 @@ impl Common {
 struct Channels {
     rosters: mpsc::UnboundedReceiver<GroupId>,
     phones: mpsc::Receiver<PhoneRequest>,
+    checkups: mpsc::UnboundedReceiver<Checkup>,
+    signs: Signs,
     outbox_bell: channel::Receiver<()>,
 }
 

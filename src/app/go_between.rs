@@ -1,16 +1,18 @@
 //! Who stands between the pipeline and the couriers, so that neither knows the other: phones asked for, rosters wanted,
-//! second looks, payments that spare somebody.
+//! second looks, payments that spare somebody, questions about sessions.
 
 use super::assembly::RosterDesks;
 use crate::{
     clock::{Clock, Timestamp},
-    delivery::{Listed, PhoneRequest, Witness},
+    delivery::{Checkup, Listed, PhoneRequest, Witness},
     facts::{Lookup, Standing},
     identity::NumberReply,
     ids::{GroupId, Lid, Phone, SessionName},
     lists::ListBook,
     pipeline::{Changed, Identities, Pipeline},
+    silence::Gateway,
     store::{Row, StoreError},
+    wawp::{error::Outcome, session::Webhook},
 };
 use async_trait::async_trait;
 use moka::future::Cache;
@@ -24,6 +26,8 @@ const BUSY: &str = "the number is hidden and the gateway is busy";
 /// A courier in the middle of a slow call does not answer; nobody waits longer than this for it.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// A courier under a full ceiling answers late; longer nobody waits for what it knows of its session.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(180);
 /// How many people's answers are kept.
 const ANSWERS: u64 = 100_000;
 /// A pair is as good as for ever, and the directory has it; somebody still hidden may be known in a moment.
@@ -151,4 +155,41 @@ pub(super) async fn share_out(
         }
     }
     stop.cancelled().await;
+}
+
+/// Asks the couriers about their sessions.
+pub(super) struct Couriers(pub(super) BTreeMap<SessionName, mpsc::UnboundedSender<Checkup>>);
+
+impl Couriers {
+    async fn ask<T>(
+        &self,
+        session: &SessionName,
+        checkup: impl FnOnce(oneshot::Sender<Outcome<T>>) -> Checkup,
+    ) -> Result<T, String> {
+        let (answer, answered) = oneshot::channel();
+        if self.0.get(session).is_none_or(|courier| courier.send(checkup(answer)).is_err()) {
+            return Err("nobody serves this session".into());
+        }
+        match tokio::time::timeout(ANSWERED_WITHIN, answered).await {
+            Ok(Ok(outcome)) => outcome.map_err(|error| error.to_string()),
+            Ok(Err(_)) | Err(_) => Err("no place under the ceiling for reads within three minutes".into()),
+        }
+    }
+}
+
+#[async_trait]
+impl Gateway for Couriers {
+    async fn state(&self, session: &SessionName) -> Result<String, String> {
+        self.ask(session, Checkup::State).await
+    }
+
+    async fn webhooks(&self, session: &SessionName) -> Result<Vec<Webhook>, String> {
+        self.ask(session, Checkup::Webhooks).await
+    }
+
+    fn look_everywhere(&self, session: &SessionName) {
+        if let Some(courier) = self.0.get(session) {
+            let _ = courier.send(Checkup::Everything);
+        }
+    }
 }

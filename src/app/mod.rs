@@ -7,6 +7,7 @@
 mod assembly;
 mod books;
 mod go_between;
+mod own_door;
 mod owners;
 mod watch;
 
@@ -96,6 +97,8 @@ impl App {
             .context("webhooks cannot be stored; free some disk space, then start again")?;
         announce(&config.server.data_dir, address)?;
         serve(&lifecycle, listener, daemon.router.clone());
+        let own_door = own_door::OwnDoor::new(wawp::client::http_client(), &config, address);
+        daemon.door.open(Arc::new(own_door.map_err(|why| anyhow::anyhow!("{why}"))?));
         lifecycle.ready();
         tracing::info!(%address, sessions = config.sessions.len(), "ready: webhooks can be stored");
         let configured = watch::Configured::now(&config);

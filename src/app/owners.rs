@@ -9,6 +9,7 @@ use crate::{
     facts::{Lookup, Subscription},
     ids::{Phone, SessionName},
     limits::{Ceilings, Ledger},
+    silence::Pulse,
     store::{Pushed, Store},
     takeup::Takeup,
     telemetry::Metrics,
@@ -35,6 +36,7 @@ pub(super) struct Desk {
     pub(super) journal_bell: Arc<Notify>,
     /// Where pushed payments are told, so that nobody who waits to be removed has to wait to be spared.
     pub(super) payments: mpsc::UnboundedSender<Phone>,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 #[async_trait]
@@ -88,8 +90,7 @@ impl Owners for Desk {
         refused.extend(self.books.policies.refused().map(|why| ("policies".into(), why)));
         refused.extend(self.books.lists.waiting());
         refused.extend(self.books.subscriptions.waiting().map(|why| ("subscriptions".into(), why)));
-        let sessions = self.watched.iter().map(|watched| (watched.session.clone(), None)).collect();
-        Status { sessions, refused }
+        Status { sessions: self.pulse.vitals(), refused }
     }
 
     async fn limits(&self) -> Vec<CeilingUse> {

@@ -8,6 +8,7 @@
 
 mod breaker;
 mod call;
+mod checkup;
 mod clearance;
 mod inquiry;
 mod lanes;
@@ -16,6 +17,7 @@ mod pacing;
 mod reads;
 mod reconcile;
 
+pub use checkup::Checkup;
 pub use inquiry::{Listed, PhoneRequest};
 
 use crate::{
@@ -26,6 +28,7 @@ use crate::{
     ids::{GroupId, OutboxId, SessionName},
     limits::{Ceilings, Ledger, Permit},
     retry,
+    silence::Signs,
     store::{Row, Settled, Store, StoreError},
     telemetry::Metrics,
     wawp::client::Client,
@@ -92,6 +95,10 @@ pub struct Parts {
     pub phones: mpsc::Receiver<PhoneRequest>,
     /// The numbers that lists name.
     pub listed: Arc<dyn Listed>,
+    /// What is asked about the session itself.
+    pub checkups: mpsc::UnboundedReceiver<Checkup>,
+    /// Where it is told how the session is.
+    pub signs: Signs,
     /// The longest wait while nothing rings and nothing is due.
     pub idle: Duration,
 }
@@ -112,6 +119,8 @@ pub struct Courier {
     rosters: mpsc::UnboundedReceiver<GroupId>,
     phones: mpsc::Receiver<PhoneRequest>,
     listed: Arc<dyn Listed>,
+    checkups: checkup::Checkups,
+    signs: Signs,
     idle: Duration,
     pacing: Pacing,
     lanes: Lanes,
@@ -145,8 +154,8 @@ struct Health {
     failed_probes: u32,
     /// When a probe succeeded last, by elapsed time.
     vouched: Option<Duration>,
-    /// The session was not ready when it was asked last.
-    was_not_ready: bool,
+    /// Whether the session was ready when it was asked last.
+    ready: Option<bool>,
 }
 
 impl Health {
@@ -158,7 +167,7 @@ impl Health {
             suspect: false,
             failed_probes: 0,
             vouched: None,
-            was_not_ready: false,
+            ready: None,
         }
     }
 }
@@ -195,6 +204,8 @@ impl Courier {
             phones: parts.phones,
             listed: parts.listed,
             inquiry: inquiry::Inquiry::new(now),
+            checkups: checkup::Checkups::new(parts.checkups),
+            signs: parts.signs,
             idle: parts.idle,
             pacing,
             lanes: Lanes::default(),
@@ -219,7 +230,10 @@ impl Courier {
         while !stop.is_cancelled() {
             match self.step().await {
                 Ok(Step::Again) => {}
-                Ok(Step::At(due)) => self.wait(due, &stop).await,
+                Ok(Step::At(due)) => {
+                    self.take_canaries().await;
+                    self.wait(due, &stop).await;
+                }
                 Err(error) => {
                     tracing::error!(session = %self.session, error = %error, "the outbox cannot be worked on now");
                     self.wait(Some(self.steady.now() + PAUSE), &stop).await;
@@ -243,6 +257,7 @@ impl Courier {
                 None
             }
             request = self.phones.recv() => request,
+            () = self.checkups.asked() => None,
             () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => None,
             () = stop.cancelled() => None,
         };
@@ -254,6 +269,16 @@ impl Courier {
     }
 
     async fn step(&mut self) -> Result<Step, StoreError> {
+        let Step::At(asked_due) = self.answer_checkup(self.steady.now()).await? else {
+            return Ok(Step::Again);
+        };
+        Ok(match self.work().await? {
+            Step::At(due) => Step::At([due, asked_due].into_iter().flatten().min()),
+            Step::Again => Step::Again,
+        })
+    }
+
+    async fn work(&mut self) -> Result<Step, StoreError> {
         let now = self.steady.now();
         if now < self.health.paused_until {
             return Ok(Step::At(Some(self.health.paused_until)));

@@ -169,8 +169,18 @@ impl Courier {
         Ok(())
     }
 
-    /// A call of class `read`, in the ledger from its start to its end.
+    /// A read, which shows whether the session works.
     pub(super) async fn reading<T>(
+        &mut self,
+        call: impl Future<Output = Outcome<T>> + Send,
+    ) -> Result<Outcome<T>, StoreError> {
+        let outcome = self.counted(call).await?;
+        self.note_readiness(&outcome);
+        Ok(outcome)
+    }
+
+    /// A call of class `read`, in the ledger from its start to its end.
+    pub(super) async fn counted<T>(
         &mut self,
         call: impl Future<Output = Outcome<T>> + Send,
     ) -> Result<Outcome<T>, StoreError> {
@@ -187,7 +197,6 @@ impl Courier {
         let outcome = call.await;
         let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
         self.metrics.gateway_call(Class::Read, super::outcome::word(&outcome), seconds);
-        self.note_readiness(&outcome);
         if let Some(pause) = super::outcome::asked_pause(&outcome) {
             self.health.groups_paused_until = self.steady.now() + pause;
         }

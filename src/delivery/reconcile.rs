@@ -8,6 +8,7 @@ use crate::{
     clock::Timestamp,
     event::EventKind,
     ids::GroupId,
+    silence::Sign,
     store::StoreError,
     wawp::error::{CallError, Outcome},
 };
@@ -81,11 +82,17 @@ impl Courier {
     /// What an outcome says of the session: one that works after it did not has missed events.
     pub(super) fn note_readiness<T>(&mut self, outcome: &Outcome<T>) {
         match outcome {
-            Err(CallError::NotReady { .. }) => self.health.was_not_ready = true,
-            Ok(_) if self.health.was_not_ready => {
-                self.health.was_not_ready = false;
-                tracing::info!(session = %self.session, "the session works again: rosters are read");
-                self.look_everywhere();
+            Err(CallError::NotReady { why }) if self.health.ready != Some(false) => {
+                self.health.ready = Some(false);
+                let _ = self.signs.send(Sign::NotReady { session: self.session.clone(), why: why.clone() });
+            }
+            Ok(_) if self.health.ready != Some(true) => {
+                if self.health.ready == Some(false) {
+                    tracing::info!(session = %self.session, "the session works again: rosters are read");
+                    self.look_everywhere();
+                }
+                self.health.ready = Some(true);
+                let _ = self.signs.send(Sign::Ready { session: self.session.clone() });
             }
             _ => {}
         }
@@ -114,11 +121,6 @@ impl Courier {
             if listed.is_none_or(|listed| !listed.contains(&group)) && self.thinks_it_is_in(&group).await? {
                 self.append(EventKind::SelfLeft { group: group.clone() }, &group, at).await?;
                 self.rounds.due.remove(&group);
-                let text = format!(
-                    "{}: we are no longer in {group}, and nobody told us; it is not guarded until we are back",
-                    self.session
-                );
-                self.alert("left", &format!("{} {group}", self.session), &text).await?;
             }
             self.rounds.doubted.remove(&group);
         }

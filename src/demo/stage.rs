@@ -197,6 +197,8 @@ window = "{welcome}"
 [pacing]
 gap = "{short_gap}..{long_gap}"
 ramp = "0s"
+[silence]
+canary = "0s"
 [limits]
 remove = ["10/{minute}", "100/1h"]
 dm = ["20/{minute}", "300/1d"]

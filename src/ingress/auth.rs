@@ -8,7 +8,7 @@ use crate::{
     config::{self, HmacAlgorithm},
     ids::SessionName,
 };
-use axum::http::{HeaderMap, HeaderName, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use hmac::{Hmac, KeyInit, Mac};
 use ipnet::IpNet;
 use sha2::{Sha256, Sha512};
@@ -96,6 +96,23 @@ impl SessionAuth {
     }
 }
 
+impl SessionAuth {
+    /// The headers by which our own posts are authentic. A secret that is no header value goes without.
+    pub fn proofs(&self, body: &[u8]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(mut secret) = self.secret.as_ref().and_then(|text| HeaderValue::from_str(text).ok()) {
+            secret.set_sensitive(true);
+            headers.insert(SECRET_HEADER, secret);
+        }
+        if let Some(signature) = &self.signature
+            && let Ok(value) = HeaderValue::from_str(&signature.of(body))
+        {
+            headers.insert(signature.header.clone(), value);
+        }
+        headers
+    }
+}
+
 /// Whether the request carries the secret, in the query or in the header.
 fn presents(secret: &str, uri: &Uri, headers: &HeaderMap) -> bool {
     let equal = |offered: &[u8]| bool::from(offered.ct_eq(secret.as_bytes()));
@@ -131,6 +148,18 @@ impl Signature {
         let mut tag = [0; 64];
         hex::decode_to_slice(hex, &mut tag[..length]).map_err(|_| Denied)?;
         Ok(Claim { tag, length })
+    }
+
+    /// The digest of a body, in hex.
+    fn of(&self, body: &[u8]) -> String {
+        match &self.digest {
+            Digest::Sha256(keyed) => {
+                hex::encode(keyed.as_ref().clone().chain_update(body).finalize().into_bytes())
+            }
+            Digest::Sha512(keyed) => {
+                hex::encode(keyed.as_ref().clone().chain_update(body).finalize().into_bytes())
+            }
+        }
     }
 
     /// Compares in constant time.

@@ -7,6 +7,7 @@
 use crate::{
     clock::Clock,
     config,
+    silence::{self, Pulse},
     store::{Appended, NewEntry, Store},
     telemetry::{Metrics, WebhookOutcome},
 };
@@ -58,7 +59,15 @@ pub struct Ingress {
     failures: flood::Failures,
     bell: Arc<Notify>,
     metrics: Arc<Metrics>,
+    pulse: Arc<Pulse>,
     store_is_down: AtomicBool,
+}
+
+/// What became of a post that was stored.
+struct Taken {
+    appended: Vec<Appended>,
+    /// Nothing but canaries.
+    is_own: bool,
 }
 
 /// Why a post is not stored. Each has its answer.
@@ -84,6 +93,7 @@ impl Ingress {
         clock: Arc<dyn Clock>,
         bell: Arc<Notify>,
         metrics: Arc<Metrics>,
+        pulse: Arc<Pulse>,
     ) -> Result<Self, String> {
         let proofs = config.sessions.iter().map(|session| {
             let auth = SessionAuth::new(session)?;
@@ -98,6 +108,7 @@ impl Ingress {
             trusted_proxies: config.server.trusted_proxies.clone(),
             bell,
             metrics,
+            pulse,
             store_is_down: AtomicBool::new(false),
         })
     }
@@ -109,7 +120,7 @@ impl Ingress {
     }
 
     /// The whole way of one post, up to the durable append. Authentic posts never meet the limiter.
-    async fn take(&self, request: Request<Body>) -> Result<Vec<Appended>, Refusal> {
+    async fn take(&self, request: Request<Body>) -> Result<Taken, Refusal> {
         let (head, body) = request.into_parts();
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
@@ -133,7 +144,13 @@ impl Ingress {
         session.check_body(claim, &body).map_err(|wrong| self.failure(peer, &head, denied(wrong)))?;
 
         let entries = body::entries(session.name(), &body, self.clock.now());
-        self.append(entries).await
+        // Our own canaries show nothing of the gateway, and count nowhere.
+        let is_own = entries.iter().all(|entry| silence::is_own_key(&entry.key));
+        let appended = self.append(entries).await?;
+        if !is_own {
+            self.pulse.heard(session.name());
+        }
+        Ok(Taken { appended, is_own })
     }
 
     /// The durable append. A store that fails is told of once, not once per post.
@@ -212,11 +229,13 @@ pub fn router(state: Arc<Ingress>) -> Router {
 /// Answers, counts, rings.
 async fn receive(State(ingress): State<Arc<Ingress>>, request: Request<Body>) -> Response {
     match ingress.take(request).await {
-        Ok(appended) => {
+        Ok(Taken { appended, is_own }) => {
             let repeats = appended.iter().filter(|one| **one == Appended::Repeat).count();
             let new = appended.len() - repeats;
-            ingress.metrics.webhook(WebhookOutcome::Stored, new as u64);
-            ingress.metrics.webhook(WebhookOutcome::Repeat, repeats as u64);
+            if !is_own {
+                ingress.metrics.webhook(WebhookOutcome::Stored, new as u64);
+                ingress.metrics.webhook(WebhookOutcome::Repeat, repeats as u64);
+            }
             if new > 0 {
                 ingress.bell.notify_one();
             }

@@ -35,8 +35,15 @@ impl Door {
         let store: Arc<dyn Store> =
             Arc::new(sqlite::open(&home.path().join("perimeterd.db"), Arc::clone(&clock)).unwrap());
         let metrics = Arc::new(Metrics::new());
-        let ingress =
-            Ingress::new(&config, Arc::clone(&store), clock, Arc::default(), Arc::clone(&metrics)).unwrap();
+        let ingress = Ingress::new(
+            &config,
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::default(),
+            Arc::clone(&metrics),
+            Arc::new(Pulse::new(clock, [])),
+        )
+        .unwrap();
         let service = router(Arc::new(ingress)).into_make_service_with_connect_info::<SocketAddr>();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -24,11 +24,12 @@ use crate::{
     aside,
     clock::{Clock, Timestamp},
     config::{self, Config},
-    event::Hook,
+    event::{Event, EventKind, Hook},
     facts::{Facts, Need},
     ids::{DecisionId, EntryId, GroupId, SessionName},
     lists::ListBook,
     policy::{Outcome, PolicyBook, PolicyError, PolicySet},
+    silence::{Sign, Signs},
     store::{Entry, EntryState, Raised, Reading, RunInput, RunRecord, RunState, Store, StoreError},
     subscriptions::SubscriptionBook,
     telemetry::Metrics,
@@ -79,6 +80,8 @@ pub struct Parts {
     pub bell: Arc<Notify>,
     /// To ring when the outbox has changed.
     pub outbox_bell: watch::Sender<()>,
+    /// Where it is told what entries told of ourselves.
+    pub signs: Signs,
     /// Where wanted rosters are asked for.
     pub rosters: mpsc::UnboundedSender<(SessionName, GroupId)>,
     /// The longest wait while nothing rings and no timer is due.
@@ -95,6 +98,7 @@ pub struct Pipeline {
     outbox_bell: watch::Sender<()>,
     rosters: mpsc::UnboundedSender<(SessionName, GroupId)>,
     idle: Duration,
+    signs: Signs,
     gathering: Gathering,
 }
 
@@ -108,6 +112,7 @@ impl Pipeline {
             bell: parts.bell,
             outbox_bell: parts.outbox_bell,
             rosters: parts.rosters,
+            signs: parts.signs,
             idle: parts.idle,
             metrics: parts.metrics.clone(),
             gathering: Gathering {
@@ -245,6 +250,9 @@ impl Pipeline {
             if let Reading::Unreadable(why) = reading {
                 tracing::warn!(entry = %id, why, "an entry cannot be understood, it is kept");
             }
+            if is_canary(reading) {
+                continue;
+            }
             self.metrics.entry(match reading {
                 Reading::Events(_) => EntryState::Applied,
                 Reading::Nothing(_) => EntryState::Ignored,
@@ -256,6 +264,9 @@ impl Pipeline {
         }
         for (group, at) in &applied.leaves {
             self.note(group, *at, Move::Leave);
+        }
+        for noticed in applied.noticed {
+            let _ = self.signs.send(Sign::Noticed(noticed));
         }
         for wanted in applied.rosters_wanted {
             // Without a delivery (a stop is under way) the next start asks again.
@@ -368,6 +379,10 @@ impl Pipeline {
         set: Option<&PolicySet>,
         send: &mpsc::UnboundedSender<Fetched>,
     ) -> Option<RunRecord> {
+        if input.group.id == GroupId::none() {
+            // A canary: it asks for nothing, and the delivery hands it on.
+            return Some(self.unguarded(input));
+        }
         let Some(block) = self.gathering.config.group_for(input.group.id.as_str()) else {
             return Some(self.unguarded(input));
         };
@@ -446,6 +461,9 @@ impl Pipeline {
 
     /// Log and counters, after the commit.
     fn tell(&self, input: &RunInput, record: &RunRecord) {
+        if input.group.id == GroupId::none() {
+            return;
+        }
         let outcome = if record.failure.is_some() { "policy_error" } else { "decided" };
         let last = record.verdict.final_action().map_or("none", |asked| asked.action.name());
         self.metrics.decision(input.hook, outcome, last);
@@ -484,4 +502,10 @@ impl Pipeline {
         self.bell.notify_one();
         Ok(hastened)
     }
+}
+
+/// Whether an entry is a canary, which counts nowhere.
+fn is_canary(reading: &Reading) -> bool {
+    matches!(reading, Reading::Events(events)
+        if matches!(events[..], [Event { kind: EventKind::Canary { .. }, .. }]))
 }

@@ -28,7 +28,7 @@ mod people;
 pub mod sqlite;
 mod watch;
 
-pub use watch::{Canary, Incident, Noticed, Rights, SessionState, Watch};
+pub use watch::{Canary, Noticed, Rights, SessionState, Trouble, Watch};
 
 pub use brake::{Brake, Brakes, Pick, Raised, Removal, Ruled, Ruling, Undo};
 pub use incident::{AlertNews, Chat, ChatMessage, News, Post, PostOutcome, Telling};

@@ -1,4 +1,4 @@
-//! What is kept so that silence is noticed (P10): incidents, states of sessions, canaries.
+//! What is kept so that silence is noticed (P10): troubles, states of sessions, canaries.
 
 use super::StoreError;
 use crate::{
@@ -10,10 +10,10 @@ use serde::Serialize;
 
 /// Trouble that lasts until it is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Incident {
+pub struct Trouble {
     /// What kind: `silence`, `canary`, `session`, `admin_rights`, `webhook`.
     pub kind: String,
-    /// Whose: equal for the same incident.
+    /// Whose: equal for the same trouble.
     pub key: String,
     /// Since when.
     pub at: Timestamp,
@@ -83,8 +83,8 @@ pub struct Canary {
 /// The use cases of whoever watches that nothing has fallen silent.
 #[async_trait]
 pub trait Watch: Send + Sync + 'static {
-    /// An incident begins: it is kept together with its alert. `false`: it was open already, and nothing is told again.
-    async fn incident_begins(
+    /// A trouble begins: it is kept together with its alert. `false`: it was open already, and nothing is told again.
+    async fn trouble_begins(
         &self,
         at: Timestamp,
         kind: &str,
@@ -92,8 +92,8 @@ pub trait Watch: Send + Sync + 'static {
         text: &str,
     ) -> Result<bool, StoreError>;
 
-    /// An incident is over: it is dropped, and an alert of the kind `{kind}_over` is kept. `false`: none was open.
-    async fn incident_ends(
+    /// A trouble is over: it is dropped, and an alert of the kind `{kind}_over` is kept. `false`: none was open.
+    async fn trouble_ends(
         &self,
         at: Timestamp,
         kind: &str,
@@ -101,8 +101,8 @@ pub trait Watch: Send + Sync + 'static {
         text: &str,
     ) -> Result<bool, StoreError>;
 
-    /// Every open incident, oldest first.
-    async fn incidents(&self) -> Result<Vec<Incident>, StoreError>;
+    /// Every open trouble, oldest first.
+    async fn troubles(&self) -> Result<Vec<Trouble>, StoreError>;
 
     /// What every session was last told to be.
     async fn session_states(&self) -> Result<Vec<SessionState>, StoreError>;

@@ -22,7 +22,10 @@ use prometheus_client::{
     },
     registry::{Metric, Registry},
 };
-use std::{fmt::Debug, hash::Hash, sync::atomic::AtomicU64};
+use std::{fmt::Debug, hash::Hash, sync::atomic::AtomicU64, time::Duration};
+
+/// Kinds of trouble that are told as zero while there is none.
+const TROUBLES: [&str; 5] = ["admin_rights", "canary", "session", "silence", "webhook"];
 
 /// One label with a fixed word.
 type One = [(&'static str, &'static str); 1];
@@ -98,6 +101,10 @@ pub struct Metrics {
     ceiling_used: Family<Ceiling, Gauge>,
     ceiling_limit: Family<Ceiling, Gauge>,
     cold_locked: Family<Named, Gauge>,
+    session_last_event: Family<Named, Seconds>,
+    session_working: Family<Named, Gauge>,
+    canary_age: Family<Named, Seconds>,
+    troubles: Family<Named, Gauge>,
 }
 
 /// From a millisecond to half a minute.
@@ -168,6 +175,14 @@ impl Metrics {
             ceiling_used: family(r, "ceiling_used", "Calls that hold a place in the window now"),
             ceiling_limit: family(r, "ceiling_limit", "Calls the window allows"),
             cold_locked: family(r, "cold_locked", "1 while WhatsApp locks a session's messages to strangers"),
+            session_last_event: family(
+                r,
+                "session_last_event_age_seconds",
+                "How long ago a session's last webhook came",
+            ),
+            session_working: family(r, "session_working", "1 while a session says that it works"),
+            canary_age: family(r, "canary_age_seconds", "Age of the newest canary that came through"),
+            troubles: family(r, "troubles", "Troubles that last, by kind"),
             registry,
         }
     }
@@ -260,6 +275,37 @@ impl Metrics {
         for state in RowState::ALL {
             let rows = depths.outbox.iter().filter(|row| row.0 == state).map(|row| row.2).sum();
             self.outbox_rows.get_or_create(&[("state", state.as_str())]).set(whole(rows));
+        }
+    }
+
+    /// How a session is, as far as anybody told.
+    pub fn set_session(
+        &self,
+        session: &SessionName,
+        works: Option<bool>,
+        last_event: Option<Duration>,
+        canary: Option<Duration>,
+    ) {
+        let labels = [("session", session.as_str().to_owned())];
+        if let Some(works) = works {
+            self.session_working.get_or_create(&labels).set(works.into());
+        }
+        if let Some(age) = last_event {
+            self.session_last_event.get_or_create(&labels).set(age.as_secs_f64());
+        }
+        if let Some(age) = canary {
+            self.canary_age.get_or_create(&labels).set(age.as_secs_f64());
+        }
+    }
+
+    /// The troubles that last, a kind for each.
+    pub fn set_troubles<'a>(&self, kinds: impl Iterator<Item = &'a str>) {
+        self.troubles.clear();
+        for kind in TROUBLES {
+            self.troubles.get_or_create(&[("kind", kind.to_owned())]).set(0);
+        }
+        for kind in kinds {
+            self.troubles.get_or_create(&[("kind", kind.to_owned())]).inc();
         }
     }
 

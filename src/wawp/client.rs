@@ -41,7 +41,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// closed fails with an unknown outcome, and a message with an unknown outcome is never sent again.
 const IDLE: Duration = Duration::from_secs(4);
 /// Longest answer read, except lists.
-const SHORT: usize = 64 * 1024;
+pub(super) const SHORT: usize = 64 * 1024;
 /// Longest group or roster read: 1,024 members with engine data stay below it.
 const LONG: usize = 4 * 1024 * 1024;
 /// An id as a path segment: `@` becomes `%40`.
@@ -77,6 +77,8 @@ struct Inner {
     redactor: Redactor,
     /// The gateway turned out not to route `participants/v2`.
     plain_roster: AtomicBool,
+    /// The gateway turned out to tell a session's state by GET alone.
+    info_by_get: AtomicBool,
 }
 
 /// What every request carries.
@@ -116,6 +118,7 @@ impl Client {
             credentials: Credentials { instance_id: instance_id.to_owned(), token: token.to_owned() },
             redactor: Redactor::new(&[token, instance_id]),
             plain_roster: AtomicBool::new(false),
+            info_by_get: AtomicBool::new(false),
         }))
     }
 
@@ -315,7 +318,11 @@ impl Client {
         Ok(Me { person, name: wire::text(told, &["pushName", "name"]) })
     }
 
-    async fn call(
+    pub(super) fn info_by_get(&self) -> &AtomicBool {
+        &self.0.info_by_get
+    }
+
+    pub(super) async fn call(
         &self,
         method: Method,
         path: &str,

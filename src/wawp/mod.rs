@@ -16,13 +16,14 @@
 //! | `wire` | readers for fields that come under many names and shapes |
 //! | `roster` | participants and groups, of any engine |
 //! | [`translate`] | webhook body → domain events |
-//! | [`client`] | the calls, one HTTP request each; no retry, no waiting |
+//! | [`client`] [`session`] | the calls, one HTTP request each; no retry, no waiting |
 //! | `answer` `failure` | status, headers and body → what it means, and the cause dug out of it |
 //! | [`error`] | what a failed call means for the caller |
 //! | `redact` | no token and no full number leaves in an error |
 
 pub mod client;
 pub mod error;
+pub mod session;
 pub mod translate;
 
 mod answer;

@@ -41,7 +41,12 @@ const TABLE: &[(&str, &[&str], &str)] = &[
         &["brake", "config", "directory", "group_info", "limits"],
         "rulings are applied where rows are; of the configuration only `Mode`",
     ),
-    ("ingress", &["config", "store", "telemetry"], ""),
+    (
+        "silence",
+        &["config", "store", "telemetry", "wawp"],
+        "of `wawp` what a registered webhook is, and the canary's name; it never calls",
+    ),
+    ("ingress", &["config", "silence", "store", "telemetry"], ""),
     (
         "subscriptions",
         &["config", "kept", "store", "transport"],
@@ -56,6 +61,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
             "group_info",
             "lists",
             "policy",
+            "silence",
             "store",
             "subscriptions",
             "telemetry",
@@ -65,7 +71,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ),
     (
         "delivery",
-        &["config", "directory", "limits", "retry", "store", "telemetry", "wawp", "welcome"],
+        &["config", "directory", "limits", "retry", "silence", "store", "telemetry", "wawp", "welcome"],
         "of `directory` only how long rosters lag; never the pipeline",
     ),
     (
@@ -73,7 +79,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
         &["config", "retry", "store", "telemetry", "transport"],
         "of `telemetry` only what shortens numbers; it meets the delivery in the outbox",
     ),
-    ("api", &["store", "telemetry"], "the running parts come in through its own trait"),
+    ("api", &["silence", "store", "telemetry"], "the running parts come in through its own trait"),
     ("lifecycle", &[], ""),
     ("simulator", &["transport"], "speaks the vendor's JSON itself: it must not share our client's mistakes"),
     (
@@ -90,6 +96,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
             "lists",
             "pipeline",
             "policy",
+            "silence",
             "store",
             "subscriptions",
             "telemetry",
@@ -129,6 +136,7 @@ const PARTS: &[(&str, &str, &[&str])] = &[
     ("limits", "config", &["Pacing", "Window"]),
     ("delivery", "directory", &["ROSTER_LAG"]),
     ("subscriptions", "store", &["Pushed"]),
+    ("silence", "wawp", &["session", "translate"]),
 ];
 
 /// Crates that only some rooms may touch.

@@ -147,6 +147,9 @@ impl Bench {
         } else {
             "[pacing]\ngap = \"0s\"\nramp = \"0s\"\n"
         };
+        // Canaries are for tests that look at them: they take numbers of events and decisions.
+        let silence =
+            if setup.config_extra.contains("[silence]") { "" } else { "[silence]\ncanary = \"0s\"\n" };
         let Setup { chain, mode, group_extra, config_extra, limits, .. } = setup;
         self.write(
             "perimeterd.toml",
@@ -177,6 +180,7 @@ path = "blacklist.txt"
 path = "allowlist.txt"
 {subscriptions}
 {pacing}
+{silence}
 [limits]
 {limits}
 {config_extra}

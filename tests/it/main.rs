@@ -20,6 +20,7 @@ mod outcomes;
 mod reconcile;
 mod restart;
 mod scripts;
+mod silence;
 mod sources;
 mod store_contract;
 mod storm;

@@ -1,5 +1,5 @@
 -- Trouble that lasts: told when it begins and when it is over, once each, across restarts.
-CREATE TABLE incidents (
+CREATE TABLE troubles (
     kind TEXT    NOT NULL,
     key  TEXT    NOT NULL,
     at   INTEGER NOT NULL,

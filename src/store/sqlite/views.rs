@@ -203,7 +203,8 @@ pub(super) fn depths(db: &Connection) -> Result<Depths, StoreError> {
         let at = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
         Ok(Option::<i64>::map(at, Timestamp))
     };
-    let mut select = db.prepare_cached("SELECT state, kind, rows FROM outbox_counts WHERE rows > 0 AND kind <> 'canary'")?;
+    let mut select =
+        db.prepare_cached("SELECT state, kind, rows FROM outbox_counts WHERE rows > 0 AND kind <> 'canary'")?;
     let read = |row: &Columned<'_>| Ok((row.word("state")?, row.get("kind")?, u64::from(row.count("rows")?)));
     Ok(Depths {
         unread: count("SELECT count(*) FROM entries WHERE state = 'new'")?,

@@ -1,4 +1,4 @@
-//! Incidents, states of sessions, canaries: the rows by which silence is noticed.
+//! Troubles, states of sessions, canaries: the rows by which silence is noticed.
 
 use super::{
     SqliteStore, alerts,
@@ -12,7 +12,7 @@ use crate::{
     event::{Event, Hook, Role},
     facts::GroupFacts,
     ids::{DecisionId, EntryId, GroupId, SessionName},
-    store::{Canary, Incident, Noticed, Rights, SessionState, StoreError, Watch},
+    store::{Canary, Noticed, Rights, SessionState, StoreError, Trouble, Watch},
 };
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -25,7 +25,7 @@ const LOOKED_AT: u32 = 20_000;
 
 #[async_trait]
 impl Watch for SqliteStore {
-    async fn incident_begins(
+    async fn trouble_begins(
         &self,
         at: Timestamp,
         kind: &str,
@@ -33,10 +33,14 @@ impl Watch for SqliteStore {
         text: &str,
     ) -> Result<bool, StoreError> {
         let (kind, key, text) = (kind.to_owned(), key.to_owned(), text.to_owned());
-        self.writer.run(move |db| begins(db, at, &kind, &key, &text)).await
+        let new = self.writer.run(move |db| begins(db, at, &kind, &key, &text)).await?;
+        if new {
+            self.alert_bell.notify_one();
+        }
+        Ok(new)
     }
 
-    async fn incident_ends(
+    async fn trouble_ends(
         &self,
         at: Timestamp,
         kind: &str,
@@ -44,11 +48,15 @@ impl Watch for SqliteStore {
         text: &str,
     ) -> Result<bool, StoreError> {
         let (kind, key, text) = (kind.to_owned(), key.to_owned(), text.to_owned());
-        self.writer.run(move |db| ends(db, at, &kind, &key, &text)).await
+        let was_open = self.writer.run(move |db| ends(db, at, &kind, &key, &text)).await?;
+        if was_open {
+            self.alert_bell.notify_one();
+        }
+        Ok(was_open)
     }
 
-    async fn incidents(&self) -> Result<Vec<Incident>, StoreError> {
-        self.readers.read(incidents).await
+    async fn troubles(&self) -> Result<Vec<Trouble>, StoreError> {
+        self.readers.read(troubles).await
     }
 
     async fn session_states(&self) -> Result<Vec<SessionState>, StoreError> {
@@ -98,7 +106,7 @@ impl Watch for SqliteStore {
 }
 
 fn begins(db: &Connection, at: Timestamp, kind: &str, key: &str, text: &str) -> Result<bool, StoreError> {
-    let sql = "INSERT INTO incidents (kind, key, at, text) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    let sql = "INSERT INTO troubles (kind, key, at, text) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
     let new = db.prepare_cached(sql)?.execute(params![kind, key, at.0, text])? > 0;
     if new {
         alerts::keep(db, at, kind, key, text)?;
@@ -107,7 +115,7 @@ fn begins(db: &Connection, at: Timestamp, kind: &str, key: &str, text: &str) -> 
 }
 
 fn ends(db: &Connection, at: Timestamp, kind: &str, key: &str, text: &str) -> Result<bool, StoreError> {
-    let sql = "DELETE FROM incidents WHERE kind = ? AND key = ?";
+    let sql = "DELETE FROM troubles WHERE kind = ? AND key = ?";
     let was_open = db.prepare_cached(sql)?.execute([kind, key])? > 0;
     if was_open {
         alerts::keep(db, at, &format!("{kind}_over"), key, text)?;
@@ -115,10 +123,10 @@ fn ends(db: &Connection, at: Timestamp, kind: &str, key: &str, text: &str) -> Re
     Ok(was_open)
 }
 
-fn incidents(db: &Connection) -> Result<Vec<Incident>, StoreError> {
-    let mut select = db.prepare_cached("SELECT kind, key, at, text FROM incidents ORDER BY at, kind, key")?;
+fn troubles(db: &Connection) -> Result<Vec<Trouble>, StoreError> {
+    let mut select = db.prepare_cached("SELECT kind, key, at, text FROM troubles ORDER BY at, kind, key")?;
     let read = |row: &Row<'_>| {
-        Ok(Incident {
+        Ok(Trouble {
             kind: row.get("kind")?,
             key: row.get("key")?,
             at: row.time("at")?,
@@ -163,8 +171,7 @@ fn subject(db: &Connection, group: &GroupId) -> Result<String, StoreError> {
 impl Step<'_> {
     /// A session tells what it is.
     pub(super) fn session_state(&mut self, event: &Event, state: &str) -> Outcome {
-        let told =
-            SessionState { session: event.session.clone(), state: state.to_owned(), at: event.at };
+        let told = SessionState { session: event.session.clone(), state: state.to_owned(), at: event.at };
         if note_state(self.db, &told)? {
             self.applied.noticed.push(Noticed::State(told));
         }
@@ -247,7 +254,8 @@ pub(super) fn decided(
     Ok(())
 }
 
-const WAITING: &str = "SELECT id, decision_id FROM outbox WHERE gate = 'open' AND session = ? AND class = 'canary'";
+const WAITING: &str =
+    "SELECT id, decision_id FROM outbox WHERE gate = 'open' AND session = ? AND class = 'canary'";
 
 fn any_waits(db: &Connection, session: &SessionName) -> Result<bool, StoreError> {
     Ok(db.prepare_cached(WAITING)?.exists([session.as_str()])?)
