@@ -13,6 +13,7 @@ mod gathering;
 mod guard;
 mod intake;
 mod reexamine;
+mod report;
 mod sparing;
 mod sweep;
 mod velocity;
@@ -24,13 +25,13 @@ use crate::{
     aside,
     clock::{Clock, Timestamp},
     config::{self, Config},
-    event::{Event, EventKind, Hook},
+    event::Hook,
     facts::{Facts, Need},
     ids::{DecisionId, EntryId, GroupId, SessionName},
     lists::ListBook,
     policy::{Outcome, PolicyBook, PolicyError, PolicySet},
     silence::{Sign, Signs},
-    store::{Entry, EntryState, Raised, Reading, RunInput, RunRecord, RunState, Store, StoreError},
+    store::{Entry, Raised, Reading, RunInput, RunRecord, RunState, Store, StoreError},
     subscriptions::SubscriptionBook,
     telemetry::Metrics,
 };
@@ -246,19 +247,7 @@ impl Pipeline {
     }
 
     fn applied(&self, readings: &[(EntryId, Reading)], applied: crate::store::Applied, desk: &mut Desk) {
-        for (id, reading) in readings {
-            if let Reading::Unreadable(why) = reading {
-                tracing::warn!(entry = %id, why, "an entry cannot be understood, it is kept");
-            }
-            if is_canary(reading) {
-                continue;
-            }
-            self.metrics.entry(match reading {
-                Reading::Events(_) => EntryState::Applied,
-                Reading::Nothing(_) => EntryState::Ignored,
-                Reading::Unreadable(_) => EntryState::Unreadable,
-            });
-        }
+        self.tell_of_entries(readings);
         for (group, at) in &applied.joins {
             self.note(group, *at, Move::Join);
         }
@@ -459,35 +448,6 @@ impl Pipeline {
         }
     }
 
-    /// Log and counters, after the commit.
-    fn tell(&self, input: &RunInput, record: &RunRecord) {
-        if input.group.id == GroupId::none() {
-            return;
-        }
-        let outcome = if record.failure.is_some() { "policy_error" } else { "decided" };
-        let last = record.verdict.final_action().map_or("none", |asked| asked.action.name());
-        self.metrics.decision(input.hook, outcome, last);
-        let who = input.member.as_ref().map(|member| member.person).unwrap_or_default();
-        for asked in &record.verdict.asked {
-            match &asked.action {
-                crate::action::Action::Log { text } => {
-                    tracing::info!(decision = %input.id, policy = asked.policy, line = asked.line, "{text}");
-                }
-                action => tracing::info!(
-                    decision = %input.id, group = %input.group.id, member = %who, hook = input.hook.function(),
-                    policy = asked.policy, line = asked.line, reason = asked.reason, block = record.block,
-                    observe = asked.observe || record.mode == config::Mode::Observe, "{}", action.name()
-                ),
-            }
-        }
-        for effect in &record.effects {
-            if let crate::store::Effect::Alert { kind, text, .. } = effect {
-                self.metrics.alert(kind);
-                tracing::warn!(kind, decision = %input.id, "alert: {text}");
-            }
-        }
-    }
-
     /// Log and counters of what the store has kept as alerts itself.
     fn tell_raised(&self, raised: &[Raised]) {
         for Raised { kind, text } in raised {
@@ -502,10 +462,4 @@ impl Pipeline {
         self.bell.notify_one();
         Ok(hastened)
     }
-}
-
-/// Whether an entry is a canary, which counts nowhere.
-fn is_canary(reading: &Reading) -> bool {
-    matches!(reading, Reading::Events(events)
-        if matches!(events[..], [Event { kind: EventKind::Canary { .. }, .. }]))
 }
