@@ -54,6 +54,7 @@ impl Club {
                 documented_refusals: fastrand::bool(),
                 roster_v2: fastrand::u8(0..4) > 0,
                 strict_ids: fastrand::bool(),
+                ..Gateway::default()
             },
             ..Options::default()
         };
