@@ -150,9 +150,9 @@ impl Happening {
             Self::WriteToUs => drop(club.lab.sim.message(None, club.a_soul().person(), "hello").await),
             Self::Lapse => {
                 let status = fastrand::choice(["canceled", "none"]).unwrap();
-                club.lab.crm.set(club.a_soul().phone, status);
+                pays(club, club.a_soul(), status);
             }
-            Self::Pay => club.lab.crm.set(club.a_soul().phone, "active"),
+            Self::Pay => pays(club, club.a_soul(), "active"),
             Self::Push => push(club).await,
             Self::Outage(outage) => club.lab.crm.set_outage(outage),
             Self::ListEdit | Self::AllowEdit => edit(club, matches!(self, Self::ListEdit)).await,
@@ -257,9 +257,14 @@ async fn role(club: &Club, up: bool) {
     club.tell(&format!("  {:?} is {} in {group}", soul.person(), if up { "promoted" } else { "demoted" }));
 }
 
+fn pays(club: &Club, soul: Soul, status: &str) {
+    club.lab.crm.set(soul.phone, status);
+    club.tell(&format!("  {soul:?} is {status}"));
+}
+
 async fn push(club: &Club) {
     let soul = club.a_soul();
-    club.lab.crm.set(soul.phone, "active");
+    pays(club, soul, "active");
     let path = format!("/api/v1/subscriptions/{}", soul.phone.digits());
     let answer = club.lab.ask("PUT", &path, r#"{"status":"active"}"#).await;
     if matches!(answer, Some((200..=299, _))) {

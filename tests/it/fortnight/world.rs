@@ -197,7 +197,7 @@ instance_id = "{}"
 access_token = "{}"
 webhook_secret = "{}"
 [policies]
-evidence_wait = "3d"
+evidence_wait = "20m"
 [[groups]]
 name = "club"
 match = "120363*@g.us"

@@ -5,14 +5,18 @@ use super::wires::Door;
 use perimeterd::store::{StoreError, sqlite};
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// A wait that ends with the daemon.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// No honest moment has so much work.
+const SPINNING: u32 = 20_000;
 
 /// See the module.
 pub(crate) struct Disk {
@@ -20,11 +24,13 @@ pub(crate) struct Disk {
     /// Half steps of work until the end; negative: none is lit.
     fuse: AtomicI64,
     full: AtomicBool,
+    /// Pieces of work in the same millisecond, and which one.
+    busy: Mutex<(u32, Instant)>,
 }
 
 impl Disk {
     pub(super) fn new(door: Arc<Door>) -> Self {
-        Self { door, fuse: AtomicI64::new(-1), full: AtomicBool::new(false) }
+        Self { door, fuse: AtomicI64::new(-1), full: AtomicBool::new(false), busy: Mutex::new((0, Instant::now())) }
     }
 
     /// The daemon dies after so many half steps of work in the store, each read or write having two: before it, and after
@@ -43,6 +49,14 @@ impl Disk {
         self.full.store(full, Ordering::SeqCst);
     }
 
+    /// Work without end in one moment: the world would stand still for ever.
+    fn must_not_spin(&self) {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        *busy = if busy.1 == now { (busy.0 + 1, now) } else { (0, now) };
+        assert!(busy.0 < SPINNING, "the daemon spins: it looks into the store for ever and no time passes");
+    }
+
     /// Whether the daemon died of this half step.
     fn burns_down(&self) -> bool {
         let left = self.fuse.load(Ordering::SeqCst);
@@ -59,6 +73,7 @@ impl Disk {
 
 impl sqlite::Disk for Disk {
     fn before(&self, writes: bool) -> Result<Duration, StoreError> {
+        self.must_not_spin();
         if self.burns_down() {
             return Ok(FOR_EVER);
         }
