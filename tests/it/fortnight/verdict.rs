@@ -178,6 +178,10 @@ async fn no_offender_is_inside(club: &Club, wrong: &mut Vec<String>) {
                     && row.person.is_some_and(|person| person.same_as(soul.person()))
             });
             let why = last.map(told);
+            // The owner was told that nobody could say whether they pay, for too long.
+            if why.as_ref().is_some_and(|why| why.contains("no evidence within")) {
+                continue;
+            }
             wrong.push(format!("{soul:?} is still in {group}: {why:?}"));
         }
     }

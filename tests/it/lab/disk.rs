@@ -30,7 +30,12 @@ pub(crate) struct Disk {
 
 impl Disk {
     pub(super) fn new(door: Arc<Door>) -> Self {
-        Self { door, fuse: AtomicI64::new(-1), full: AtomicBool::new(false), busy: Mutex::new((0, Instant::now())) }
+        Self {
+            door,
+            fuse: AtomicI64::new(-1),
+            full: AtomicBool::new(false),
+            busy: Mutex::new((0, Instant::now())),
+        }
     }
 
     /// The daemon dies after so many half steps of work in the store, each read or write having two: before it, and after
