@@ -127,6 +127,13 @@ pub enum EventKind {
         /// Those up to this one have been; `None`: from the beginning.
         after: Option<PersonId>,
     },
+    /// An event that needs no action, and told by the way that phones and LIDs are one person each.
+    Met {
+        /// The vendor's name of it.
+        name: String,
+        /// Who, with both ids.
+        people: Vec<Person>,
+    },
     /// An event that we know of and need not act on.
     Ignored {
         /// The vendor's name of it.

@@ -73,6 +73,7 @@ fn group_of(kind: &EventKind) -> Option<&GroupId> {
         EventKind::DirectMessage { .. }
         | EventKind::SessionStatus { .. }
         | EventKind::Canary { .. }
+        | EventKind::Met { .. }
         | EventKind::Ignored { .. } => None,
     }
 }

@@ -257,7 +257,10 @@ impl Client {
     pub async fn phone_of(&self, lid: Lid) -> Outcome<Option<Phone>> {
         let path = format!("/v2/lids/{}", segment(&lid.jid()));
         match self.call(Method::GET, &path, None, What::Read, SHORT).await {
-            Ok(value) => Ok(wire::beside(value.get("data").unwrap_or(&value)).phone),
+            Ok(value) => {
+                let told = wire::beside(value.get("data").unwrap_or(&value));
+                Ok(wire::believed(Person { lid: Some(lid), ..told }).phone)
+            }
             Err(CallError::Refused { code: Some(404), .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -273,7 +276,7 @@ impl Client {
         let value = self.call(Method::GET, &path, None, What::Read, LONG).await?;
         let told = wire::first(&value, &["data", "lids"]).unwrap_or(&value);
         let entries = told.as_array().ok_or_else(|| unreadable("the pairs are no list"))?;
-        let pairs = entries.iter().map(wire::beside);
+        let pairs = entries.iter().map(wire::beside).map(wire::believed);
         Ok((pairs.filter_map(|pair| pair.phone.zip(pair.lid)).collect(), entries.len()))
     }
 
@@ -284,7 +287,11 @@ impl Client {
     pub async fn lid_of(&self, phone: Phone) -> Outcome<Option<Lid>> {
         let path = format!("/v2/lids/pn/{}", phone.digits());
         match self.call(Method::GET, &path, None, What::Read, SHORT).await {
-            Ok(value) => Ok(wire::beside(value.get("data").unwrap_or(&value)).lid),
+            Ok(value) => {
+                let lid = wire::beside(value.get("data").unwrap_or(&value)).lid;
+                // The number's own digits, written as if they were a LID.
+                Ok(lid.filter(|lid| lid.as_u64() != phone.as_u64()))
+            }
             Err(CallError::Refused { code: Some(404), .. }) => Ok(None),
             Err(error) => Err(error),
         }

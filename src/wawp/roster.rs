@@ -53,7 +53,7 @@ fn participant(value: &Value) -> Reading {
     }
     let first = named.and_then(|jid| jid.person()).unwrap_or_default();
     let beside = wire::beside(value);
-    let person = first.merged(beside);
+    let person = wire::believed(first.merged(beside));
     if person.is_nobody() {
         return Reading::Unreadable;
     }
@@ -140,7 +140,7 @@ fn setting(value: &Value, plain: &[&str], nested: &str, key: &str) -> Option<boo
 fn owner(value: &Value) -> Option<Person> {
     let read = |keys: &[&str]| keys.iter().find_map(|key| wire::person(value.get(key)?));
     let by_id = read(&["owner", "OwnerJID"]).unwrap_or_default();
-    let person = by_id.merged(read(&["ownerPn", "OwnerPN"]).unwrap_or_default());
+    let person = wire::believed(by_id.merged(read(&["ownerPn", "OwnerPN"]).unwrap_or_default()));
     (!person.is_nobody()).then_some(person)
 }
 

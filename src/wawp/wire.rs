@@ -86,6 +86,13 @@ pub(crate) fn beside(value: &Value) -> Person {
     Person { phone: PHONE_KEYS.iter().filter_map(|key| value.get(key)).find_map(phone), lid }
 }
 
+/// A person without the phone that some gateways make up of the digits of a LID.
+pub(crate) fn believed(person: Person) -> Person {
+    let made_up =
+        person.phone.map(Phone::as_u64).is_some_and(|phone| Some(phone) == person.lid.map(Lid::as_u64));
+    if made_up { Person { phone: None, ..person } } else { person }
+}
+
 /// A list in any of its spellings: an array, an index map `{"0": …}`, JSON of either inside a string, or one value alone.
 /// `None` if there is nothing that could be a list.
 pub(crate) fn list(value: &Value) -> Option<Vec<Cow<'_, Value>>> {

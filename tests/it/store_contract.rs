@@ -11,6 +11,7 @@ use std::{path::PathBuf, sync::Arc};
 
 mod brake;
 mod directory;
+mod identity;
 mod incidents;
 mod journal;
 mod model;
@@ -146,6 +147,14 @@ on_sqlite! {
         a_leave_settles_what_was_to_be_removed,
         a_withdrawal_takes_back_only_what_has_not_begun,
         heads_are_quick_over_a_hundred_thousand_rows;
+    identity:
+        a_pair_wakes_whoever_waited_for_it,
+        a_pair_learnt_while_a_run_was_made_is_not_missed,
+        whoever_was_given_up_is_looked_at_once_known,
+        a_record_tells_where_a_pair_was_learnt,
+        whoever_is_hidden_is_named_while_somebody_waits,
+        what_is_said_of_a_number_is_remembered,
+        a_group_is_called_by_the_form_that_it_takes;
     twins:
         whoever_was_told_twice_is_removed_once,
         whoever_was_told_twice_is_welcomed_once,

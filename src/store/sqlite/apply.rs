@@ -132,6 +132,10 @@ impl Step<'_> {
             EventKind::Sweep { group, after } => self.sweep(event, group, *after),
             EventKind::SessionStatus { status } => self.session_state(event, status),
             EventKind::Canary { nonce } => self.canary(event, nonce),
+            EventKind::Met { name, people } => {
+                people.iter().try_for_each(|who| self.harvest(Some(*who), LearntFrom::Message))?;
+                Ok(Some(format!("{name} needs no action")))
+            }
             EventKind::Ignored { name } => Ok(Some(format!("{name} needs no action"))),
         }
     }

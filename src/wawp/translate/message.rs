@@ -10,7 +10,7 @@ use serde_json::Value;
 
 impl Telling<'_> {
     pub(super) fn message(&self, name: &str) -> Result<EventKind, Unreadable> {
-        let ignored = || EventKind::Ignored { name: name.to_owned() };
+        let ignored = || self.by_the_way(name);
         if wire::flag(self.payload, &["fromMe"]) == Some(true) {
             return Ok(ignored());
         }
@@ -19,9 +19,9 @@ impl Telling<'_> {
             .ok_or_else(|| Unreadable(format!("the event {name} does not tell who wrote (`from`)")))?;
         let kind = match Jid::parse(&from) {
             Some(Jid::Group(group)) => self.writer().map(|from| EventKind::GroupMessage { group, from }),
-            Some(jid) => jid
-                .person()
-                .map(|from| EventKind::DirectMessage { from: from.merged(self.other_identity(from)) }),
+            Some(jid) => jid.person().map(|from| EventKind::DirectMessage {
+                from: wire::believed(from.merged(self.other_identity(from))),
+            }),
             None => None,
         };
         // Status posts, channels, WhatsApp's own notices: nobody of ours.
@@ -31,7 +31,7 @@ impl Telling<'_> {
     /// The writer of a group message.
     fn writer(&self) -> Option<Person> {
         let writer = ["participant", "author"].iter().find_map(|key| wire::person(self.payload.get(key)?))?;
-        Some(writer.merged(self.other_identity(writer)))
+        Some(wire::believed(writer.merged(self.other_identity(writer))))
     }
 
     /// The writer's other identity: the phone of a LID or the LID of a phone, where the engine tells it.
@@ -40,10 +40,14 @@ impl Telling<'_> {
         let key = self.data().get("key").unwrap_or(&Value::Null);
         let told = [
             info.get("SenderAlt"),
+            info.get("SenderPN"),
+            self.payload.get("participantAlt"),
             key.get("participantAlt"),
             key.get("participantPn"),
+            key.get("participantLid"),
             key.get("remoteJidAlt"),
             key.get("senderPn"),
+            key.get("senderLid"),
         ];
         let other = |person: &Person| match (writer.phone, writer.lid) {
             (None, _) => person.phone.is_some(),

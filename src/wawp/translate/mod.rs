@@ -8,6 +8,7 @@
 mod membership;
 mod message;
 mod origin;
+mod pairs;
 
 #[cfg(test)]
 mod tests;
@@ -104,7 +105,7 @@ impl Telling<'_> {
             "group.v2.update" => self.group_changed().map(|kind| vec![kind]),
             "message" | "message.any" => self.message(name).map(|kind| vec![kind]),
             "session.status" => self.status(self.payload).map(|kind| vec![kind]),
-            _ => Ok(vec![EventKind::Ignored { name: shown(name) }]),
+            _ => Ok(vec![self.by_the_way(name)]),
         }
     }
 
@@ -154,7 +155,7 @@ pub(crate) fn identity(value: &Value) -> Person {
     ["id", "jid", "lid"]
         .iter()
         .filter_map(|key| wire::person(value.get(key)?))
-        .fold(wire::person(value).unwrap_or_default(), Person::merged)
+        .fold(wire::person(value).unwrap_or_default(), |told, more| wire::believed(told.merged(more)))
 }
 
 /// The payload's time, else the envelope's, else that of receipt; never later than the receipt, whatever clock the

@@ -34,7 +34,8 @@ pub(super) fn sender(data: &Value) -> Option<Person> {
     let read = |keys: &[&str]| keys.iter().find_map(|key| wire::person(data.get(key)?));
     let person = read(&["Sender", "author", "Author"])
         .unwrap_or_default()
-        .merged(read(&["SenderPN", "authorPn"]).unwrap_or_default());
+        .merged(read(&["SenderPN", "SenderAlt", "authorPn", "authorAlt"]).unwrap_or_default());
+    let person = wire::believed(person);
     (!person.is_nobody()).then_some(person)
 }
 

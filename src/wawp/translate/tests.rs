@@ -6,6 +6,7 @@ use crate::{
     ids::{GroupId, Jid, Lid, Phone},
 };
 use proptest::prelude::*;
+use serde_json::json;
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// When the fixtures were received: a little after their envelopes' time.
@@ -109,6 +110,9 @@ fn line(event: &Event) -> String {
         EventKind::GroupMessage { group: id, from } => format!("message {} from {}", group(id), ids(*from)),
         EventKind::SessionStatus { status } => format!("status {status}"),
         EventKind::Ignored { name } => format!("ignored {name}"),
+        EventKind::Met { name, people } => {
+            format!("met by {name}: {}", people.iter().map(|one| ids(*one)).collect::<Vec<_>>().join(", "))
+        }
         other => format!("{other:?}"),
     };
     match event.at.as_millis() - SENT {
@@ -250,6 +254,110 @@ fn the_envelope_tells_who_we_are_and_what_was_known_completes_it() {
     assert_eq!(me(&file("docs_join_without_me.json")), "4930111000111/55501");
     assert_eq!(me(&file("docs_join_me_by_lid.json")), "4930111000111/55501");
     assert_eq!(me(&file("docs_join_vendor_example.json")), "11111111111/123", "another number than before");
+}
+
+/// Everybody in the events of whom both ids are told.
+fn known_in_full(events: &[Event]) -> BTreeSet<String> {
+    let mut found = Vec::new();
+    for event in events {
+        found.push(event.me);
+        let snapshot = |group: &GroupSnapshot, found: &mut Vec<Person>| {
+            found.extend(group.owner);
+            found.extend(group.participants.iter().flatten().map(|one| one.person));
+        };
+        match &event.kind {
+            EventKind::Joined { people, by, .. } | EventKind::Left { people, by, .. } => {
+                found.extend(people.iter().map(|one| one.person).chain(*by));
+            }
+            EventKind::RolesChanged { people, .. } => found.extend(people.iter().map(|one| one.person)),
+            EventKind::SelfJoined { group } | EventKind::GroupChanged { group, .. } => {
+                snapshot(group, &mut found);
+            }
+            EventKind::GroupMessage { from, .. } | EventKind::DirectMessage { from } => found.push(*from),
+            EventKind::Met { people, .. } => found.extend(people),
+            _ => {}
+        }
+    }
+    found.retain(|person| person.phone.is_some() && person.lid.is_some());
+    found.into_iter().map(ids).filter(|pair| !pair.ends_with("/55501")).collect()
+}
+
+#[test]
+fn a_pair_is_read_wherever_it_stands() {
+    let (lid, pn, raw) = ("77001@lid", "4915112345678@c.us", "4915112345678:3@s.whatsapp.net");
+    let group = json!({"id": "120363000000000001@g.us"});
+    let joined = |participant: Value| json!({"type": "join", "group": group, "participants": [participant]});
+    let message = |data: Value| json!({"from": "120363000000000001@g.us", "participant": lid, "_data": data});
+    let ours = |data: Value| json!({"from": lid, "fromMe": true, "_data": data});
+    let participants = "group.v2.participants";
+    let cases = [
+        (participants, joined(json!({"id": lid, "pn": pn, "role": "participant"}))),
+        (participants, joined(json!({"id": pn, "lid": lid}))),
+        (participants, joined(json!({"id": lid, "phoneNumber": raw, "admin": null}))),
+        (participants, joined(json!({"JID": lid, "PhoneNumber": raw, "LID": lid, "IsAdmin": false}))),
+        (participants, joined(json!({"JID": raw, "LID": lid, "PhoneNumber": raw}))),
+        (
+            participants,
+            json!({"type": "join", "group": group, "participants": [{"id": lid, "pn": null}],
+            "_data": {"Sender": lid, "SenderPN": raw}}),
+        ),
+        (
+            participants,
+            json!({"type": "leave", "group": group, "participants": ["88@lid"],
+            "_data": {"Sender": lid, "SenderPN": raw}}),
+        ),
+        (
+            "group.v2.join",
+            json!({"group": {"id": group["id"], "owner": lid, "ownerPn": pn, "participants": []}}),
+        ),
+        ("group.v2.join", json!({"group": {"id": group["id"], "participants": [{"id": lid, "pn": pn}]}})),
+        ("group.v2.join", json!({"group": group, "_data": {"OwnerJID": lid, "OwnerPN": raw}})),
+        (
+            "group.v2.participants.join-request",
+            json!({"group": group, "requesterId": lid, "requesterPn": pn}),
+        ),
+        ("message", message(json!({"Info": {"Sender": lid, "SenderAlt": raw}}))),
+        ("message", message(json!({"Info": {"Sender": lid, "SenderPN": raw}}))),
+        ("message.any", message(json!({"key": {"participant": lid, "participantAlt": raw}}))),
+        ("message", message(json!({"key": {"participant": lid, "participantPn": raw}}))),
+        ("message", json!({"from": lid, "_data": {"key": {"remoteJid": lid, "senderPn": raw}}})),
+        ("message", json!({"from": pn, "_data": {"key": {"remoteJid": pn, "senderLid": lid}}})),
+        ("message.any", ours(json!({"key": {"remoteJid": lid, "remoteJidAlt": raw}}))),
+        ("message.reaction", message(json!({"Info": {"Sender": lid, "SenderAlt": raw}}))),
+        ("message.ack", json!({"_data": {"key": {"participant": raw, "participantLid": lid}}})),
+        ("message.revoked", json!({"key": {"participant": lid, "participantPn": raw}})),
+        ("presence.update", json!({"id": group["id"], "presences": [{"participant": lid, "pn": pn}]})),
+    ];
+    for (event, payload) in cases {
+        let body = json!({"id": "evt_1", "event": event, "timestamp": SENT, "payload": payload});
+        let events = read(body.to_string().as_bytes()).unwrap_or_else(|why| panic!("{why}: {body}"));
+        assert_eq!(known_in_full(&events), ["4915112345678/77001".to_owned()].into(), "{body}");
+    }
+}
+
+#[test]
+fn digits_of_a_lid_are_no_phone_whatever_field_they_stand_in() {
+    let lid = "923001234567@lid";
+    for pn in [json!("923001234567"), json!("923001234567@c.us"), json!(923_001_234_567_u64), json!(lid)] {
+        let body = json!({"event": "group.v2.participants", "payload": {"type": "join",
+            "group": {"id": "120363000000000001@g.us"}, "participants": [{"id": lid, "pn": pn}],
+            "_data": {"Sender": lid, "SenderPN": pn}}});
+        let events = read(body.to_string().as_bytes()).unwrap();
+        let EventKind::Joined { people, by, .. } = &events[0].kind else { panic!("{events:?}") };
+        assert_eq!((people[0].person.phone, by.and_then(|by| by.phone)), (None, None), "{body}");
+    }
+    assert_eq!(
+        known_in_full(
+            &read(
+                json!({"event": "message.reaction", "payload": {"_data": {"Info":
+        {"Sender": lid, "SenderAlt": "923001234567@s.whatsapp.net"}}}})
+                .to_string()
+                .as_bytes()
+            )
+            .unwrap()
+        ),
+        BTreeSet::new()
+    );
 }
 
 #[test]

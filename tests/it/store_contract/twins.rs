@@ -182,7 +182,7 @@ pub(crate) async fn a_recheck_is_moot_once_the_twin_has_settled(_: &dyn Backend)
     }
 }
 
-async fn apply_timers(world: &World) {
+pub(crate) async fn apply_timers(world: &World) {
     use perimeterd::{event::Event, store::Reading};
     let entries = world.store.unread(perimeterd::ids::EntryId(0), 100).await.unwrap();
     for entry in entries {
