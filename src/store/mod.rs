@@ -17,12 +17,12 @@ use crate::{
     ids::{DecisionId, EntryId, GroupId, OutboxId, Person, PersonId, Phone, SessionName},
 };
 use async_trait::async_trait;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Notify;
 
 pub mod brake;
+mod entry;
 mod incident;
 mod people;
 pub mod sqlite;
@@ -31,6 +31,7 @@ mod watch;
 pub use watch::{Canary, Noticed, Rights, SessionState, Trouble, Watch};
 
 pub use brake::{Brake, Brakes, Pick, Raised, Removal, Ruled, Ruling, Undo};
+pub use entry::{Appended, Entry, EntryState, NewEntry, Source};
 pub use incident::{AlertNews, Chat, ChatMessage, News, Post, PostOutcome, Telling};
 pub use people::{IdForm, People};
 
@@ -58,79 +59,6 @@ pub enum StoreError {
     /// A bug or a damaged file: log it, give up this unit of work.
     #[error("the store failed: {0}")]
     Broken(String),
-}
-
-/// How a journal entry came to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// The gateway posted it; the body is vendor JSON, or whatever was posted.
-    Webhook,
-    /// A timer came due; the body is an [`Event`].
-    Timer,
-    /// We read it from the gateway; the body is an [`Event`].
-    Roster,
-    /// Members are to be looked at again; the body is an [`Event`].
-    Sweep,
-}
-
-/// An entry to be appended.
-#[derive(Clone, Debug)]
-pub struct NewEntry {
-    /// Which session.
-    pub session: SessionName,
-    /// How it came to be.
-    pub source: Source,
-    /// The dedup key, unique over all sessions (it contains the session). At most 128 bytes.
-    pub key: Vec<u8>,
-    /// The raw bytes.
-    pub body: Bytes,
-    /// When we received it.
-    pub received_at: Timestamp,
-}
-
-/// What became of an appended entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Appended {
-    /// Stored under that number.
-    New(EntryId),
-    /// The key is already there; nothing was stored.
-    Repeat,
-}
-
-/// Where an entry stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EntryState {
-    /// Not taken yet.
-    New,
-    /// Understood; the directory knows, its runs (if any) exist.
-    Applied,
-    /// Understood, nothing to do (`note` says why).
-    Ignored,
-    /// Kept, not understood (`note` says why).
-    Unreadable,
-    /// Understood, but a policy failed on it: some of its runs are parked. Shown only; stored as [`EntryState::Applied`].
-    PolicyError,
-}
-
-/// A journal entry.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// Its number.
-    pub id: EntryId,
-    /// Which session.
-    pub session: SessionName,
-    /// How it came to be.
-    pub source: Source,
-    /// The raw bytes.
-    pub body: Bytes,
-    /// When we received it.
-    pub received_at: Timestamp,
-    /// Where it stands.
-    pub state: EntryState,
-    /// Why it is ignored or unreadable.
-    pub note: Option<String>,
 }
 
 /// What the pipeline read from an entry.
