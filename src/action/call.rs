@@ -231,7 +231,9 @@ impl Call {
     pub fn lifetime(&self) -> Option<Duration> {
         const HOUR: Duration = Duration::from_secs(3600);
         match self {
-            Self::Dm { .. } | Self::Invite { .. } => Some(24 * HOUR),
+            Self::Dm { .. } => Some(24 * HOUR),
+            // It may have to wait for the addition that it stands in for.
+            Self::Invite { .. } => Some(72 * HOUR),
             // A name that was put back a day late would undo somebody's work of meanwhile.
             Self::SetSubject { .. } | Self::SetDescription { .. } => Some(24 * HOUR),
             // Two days: the ceiling of the first may be used up. Nobody is warm so much longer anyway.

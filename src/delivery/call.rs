@@ -3,6 +3,7 @@
 use super::{
     Courier, PAUSE, Step,
     outcome::{self, Consequence},
+    provisioning::Ending,
 };
 use crate::{
     action::{Call, Class, RowState},
@@ -10,7 +11,10 @@ use crate::{
     ids::OutboxId,
     limits::CallId,
     store::{IdForm, Row, Settled, StoreError},
-    wawp::error::{CallError, Outcome},
+    wawp::{
+        client::Created,
+        error::{CallError, Outcome},
+    },
     welcome::{self, Newcomer},
 };
 use std::collections::HashSet;
@@ -37,7 +41,7 @@ impl Courier {
         let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
         self.metrics.gateway_call(classes[0], outcome::word(&outcome), seconds);
         self.note_readiness(&outcome);
-        self.settle(id, &row, rows, classes, &outcome).await?;
+        self.settle(id, &row, rows, classes, outcome).await?;
         Ok(Step::Again)
     }
 
@@ -47,15 +51,16 @@ impl Courier {
         row: &Row,
         rows: Vec<Row>,
         classes: Vec<Class>,
-        outcome: &Outcome<()>,
+        answer: Outcome<Option<Created>>,
     ) -> Result<(), StoreError> {
+        let outcome = &answer.as_ref().map(|_| ()).map_err(Clone::clone);
         let now = self.steady.now();
         let attempts = row.attempts + 1;
         let other_form = self.has_other_form(row);
         let meaning = outcome::meaning(row, outcome, attempts, now, fastrand::f64(), other_form);
-        let settled = rows.iter().map(|row| (row.id, meaning.settled.clone())).collect();
+        let ending = self.ending(row, &rows, &answer, &meaning);
         self.heed_lock(row, &classes, outcome, now).await;
-        self.end_call(id, settled).await?;
+        self.end_as(id, ending).await?;
         if outcome.is_ok() {
             self.remember_form(row).await?;
         }
@@ -82,6 +87,10 @@ impl Courier {
             // The gateway says they are not in it: a roster that is no longer from a cache will tell.
             self.wanted.ask_roster(group.clone(), now + crate::directory::ROSTER_LAG + PAUSE);
         }
+        if let (Err(CallError::Unknown { .. }), Call::Add { group, .. }) = (outcome, &row.call) {
+            // It is made again only while nobody shows them inside.
+            self.wanted.ask_roster(group.clone(), now);
+        }
         self.follow(meaning.session, row);
         Ok(())
     }
@@ -95,27 +104,13 @@ impl Courier {
         self.store.use_form(group, form).await
     }
 
-    /// Notes the end of a call and settles its rows, however long the store needs: a call that is over must not keep its
-    /// place, nor its rows stay `sending`, because the disk was full for a moment.
+    /// Ends a call with its rows, see [`Courier::end_as`].
     pub(super) async fn end_call(
         &mut self,
         id: CallId,
         rows: Vec<(OutboxId, Settled)>,
     ) -> Result<(), StoreError> {
-        loop {
-            let now = self.steady.now();
-            match self.store.settle(Some(id), rows.clone(), self.wall.now(), now).await {
-                Err(StoreError::Unavailable(why)) if !self.stop.is_cancelled() => {
-                    tracing::error!(session = %self.session, why, "the end of a call cannot be kept now");
-                    let _ = self.stop.clone().run_until_cancelled(tokio::time::sleep(PAUSE)).await;
-                }
-                result => {
-                    let longest = self.ceilings.longest();
-                    self.ledger().end(id, now, longest);
-                    return result;
-                }
-            }
-        }
+        self.end_as(id, Ending::Rows(rows)).await
     }
 
     /// What an outcome means for the session.
@@ -145,9 +140,10 @@ impl Courier {
     }
 
     /// Makes the call of a row; `rows` are all that go out with it.
-    async fn call(&self, row: &Row, rows: &[Row]) -> Outcome<()> {
+    async fn call(&self, row: &Row, rows: &[Row]) -> Outcome<Option<Created>> {
         let client = &self.client;
-        match &row.call {
+        let outcome = match &row.call {
+            Call::CreateGroup { subject, .. } => return self.create(row, subject).await.map(Some),
             Call::Remove { group, .. } => client.remove(group, &self.jid(row)).await,
             Call::Dm { text, .. } => client.send_text(&self.jid(row), text, &[]).await,
             Call::Say { group, text, mentions } => client.send_text(group.as_str(), text, mentions).await,
@@ -158,9 +154,7 @@ impl Courier {
             Call::LockInfo { group, on } => client.lock_info(group, *on).await,
             Call::Add { group, .. } => client.add(group, &self.jid(row)).await,
             Call::Promote { group, .. } => client.promote(group, &self.jid(row)).await,
-            Call::Invite { .. } | Call::CreateGroup { .. } => {
-                Err(CallError::Unsupported { why: "not yet".into() })
-            }
+            Call::Invite { .. } => self.invite(row, &self.jid(row)).await,
             Call::Welcome { group, text, .. } => {
                 // Who left and came back within the window has two rows and is one person.
                 let mut named = HashSet::new();
@@ -172,7 +166,8 @@ impl Courier {
                 let message = welcome::message(text.as_deref(), &newcomers);
                 client.send_text(group.as_str(), &message.text, &message.mentions).await
             }
-        }
+        };
+        outcome.map(|()| None)
     }
 
     /// The id to use for the person: the form the roster or event used, or the other one after a mismatch.

@@ -149,6 +149,9 @@ impl Courier {
         match &row.call {
             Call::Remove { .. } => self.clear_removal(row, classes, now).await,
             Call::Welcome { .. } => self.clear_welcome(row, classes, now).await,
+            Call::Add { .. } => self.clear_add(row, classes, now).await,
+            Call::Invite { .. } => self.clear_invite(row, classes, now).await,
+            Call::CreateGroup { .. } => self.clear_create(row, classes, now).await,
             Call::Dm { .. }
             | Call::Say { .. }
             | Call::AnnounceOnly { .. }
@@ -156,10 +159,7 @@ impl Courier {
             | Call::SetSubject { .. }
             | Call::SetDescription { .. }
             | Call::LockInfo { .. }
-            | Call::Add { .. }
-            | Call::Invite { .. }
-            | Call::Promote { .. }
-            | Call::CreateGroup { .. } => Ok(Clearance::Go { rows: vec![row.clone()], classes }),
+            | Call::Promote { .. } => Ok(Clearance::Go { rows: vec![row.clone()], classes }),
         }
     }
 
@@ -229,7 +229,7 @@ impl Courier {
         if here.is_empty() { Ok(Clearance::Settled) } else { Ok(Clearance::Go { rows: here, classes }) }
     }
 
-    async fn put_off(
+    pub(super) async fn put_off(
         &mut self,
         row: &Row,
         until: Timestamp,
@@ -242,7 +242,7 @@ impl Courier {
         Ok(Clearance::Settled)
     }
 
-    async fn end(
+    pub(super) async fn end(
         &mut self,
         row: &Row,
         state: RowState,

@@ -14,6 +14,7 @@ mod inquiry;
 mod lanes;
 mod outcome;
 mod pacing;
+mod provisioning;
 mod reads;
 mod reconcile;
 
@@ -135,6 +136,8 @@ pub struct Courier {
     /// When to ask who we are.
     naming_due: Option<Timestamp>,
     other_form: HashSet<OutboxId>,
+    /// What the row that goes next needs beside itself.
+    prepared: Option<(OutboxId, provisioning::Prepared)>,
     health: Health,
     /// Ends the work; set when it begins.
     stop: CancellationToken,
@@ -216,6 +219,7 @@ impl Courier {
             listing_due: None,
             naming_due: None,
             other_form: HashSet::new(),
+            prepared: None,
             health: Health::new(),
             stop: CancellationToken::new(),
         }

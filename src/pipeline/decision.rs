@@ -71,6 +71,7 @@ pub(super) fn decided(case: &Case<'_>, verdict: Verdict) -> RunRecord {
                 let mut row = row(case, asked, call);
                 follow_removal(&mut row, &record.rows, awaited, case);
                 record.rows.push(row);
+                record.rows.extend(invitation(case, asked, record.rows.len() - 1));
             }
             None => record.effects.extend(effect(case, asked)),
         }
@@ -190,6 +191,13 @@ fn follow_removal(row: &mut NewRow, rows: &[NewRow], awaited: Option<usize>, cas
     } else {
         row.after = Some(index);
     }
+}
+
+/// The invitation that follows the addition at `index` if that is refused.
+fn invitation(case: &Case<'_>, asked: &Asked, index: usize) -> Option<NewRow> {
+    let Action::Add { group, phone, invite: true } = &asked.action else { return None };
+    let call = Call::Invite { group: group.clone(), phone: *phone };
+    Some(NewRow { after: Some(index), ..row(case, asked, call) })
 }
 
 /// The call of an action, except removals (they come first) and what is no call.

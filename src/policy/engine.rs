@@ -3,7 +3,7 @@
 //! What is not in here does not exist for scripts: no clock, no randomness, no files, no network, no function pointers
 //! (they escape the limits and can swallow the stop at a missing fact, measured with Rhai 1.27).
 
-use super::{change, globals, group, member, run::Run, time};
+use super::{change, globals, group, member, provisioning, run::Run, time};
 use crate::{
     clock::{Clock, SystemClock},
     config::ScriptLimits,
@@ -131,6 +131,7 @@ pub(super) fn build(limits: &ScriptLimits) -> Engine {
     member::register(&mut engine);
     group::register(&mut engine);
     change::register(&mut engine);
+    provisioning::register(&mut engine);
     globals::register(&mut engine);
     engine
 }

@@ -65,7 +65,7 @@ pub(super) const LONGEST_SUBJECT: usize = 100;
 pub(super) const LONGEST_DESCRIPTION: usize = 2048;
 
 /// A text of a group's info, of a length that can be set.
-fn bounded<'a>(ctx: &NativeCallContext<'_>, text: &'a str, longest: usize) -> Fallible<&'a str> {
+pub(super) fn bounded<'a>(ctx: &NativeCallContext<'_>, text: &'a str, longest: usize) -> Fallible<&'a str> {
     let length = text.chars().count();
     if length > longest {
         let why = format!("`{}` takes at most {longest} characters, these are {length}", ctx.fn_name());

@@ -17,6 +17,7 @@ mod group;
 mod lint;
 mod loader;
 mod member;
+mod provisioning;
 mod run;
 mod samples;
 pub mod selftest;

@@ -256,7 +256,9 @@ fn action_map(asked: &Asked) -> Map {
         ("observed".into(), asked.observe.into()),
     ]);
     let details = serde_json::to_value(&asked.action).unwrap_or_default();
-    for key in ["text", "name", "on", "mentions"] {
+    for key in
+        ["text", "name", "on", "mentions", "phone", "invite", "subject", "members", "admins", "description"]
+    {
         if let Some(value) = details.get(key) {
             map.insert(key.into(), group::dynamic(value));
         }
@@ -328,7 +330,7 @@ fn unreached(set: &PolicySet, reached: &BTreeSet<(String, u32)>) -> Vec<(String,
 
 /// The lines on which a policy asks for something.
 fn action_lines(ast: &AST) -> BTreeSet<u32> {
-    const ACTIONS: [&str; 16] = [
+    const ACTIONS: [&str; 18] = [
         "remove",
         "admit",
         "dm",
@@ -342,6 +344,8 @@ fn action_lines(ast: &AST) -> BTreeSet<u32> {
         "set_subject",
         "set_description",
         "lock_info",
+        "add",
+        "create_group",
         "alert",
         "log",
         "block",

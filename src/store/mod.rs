@@ -25,6 +25,7 @@ pub mod brake;
 mod entry;
 mod incident;
 mod people;
+mod provisioning;
 pub mod sqlite;
 mod watch;
 
@@ -34,6 +35,7 @@ pub use brake::{Brake, Brakes, Pick, Raised, Removal, Ruled, Ruling, Undo};
 pub use entry::{Appended, Entry, EntryState, NewEntry, Source};
 pub use incident::{AlertNews, Chat, ChatMessage, News, Post, PostOutcome, Telling};
 pub use people::{IdForm, People};
+pub use provisioning::{MadeGroup, Provisioning};
 
 /// Why a use case did not happen. Nothing of it happened then.
 #[derive(Debug, thiserror::Error)]
@@ -444,7 +446,7 @@ pub struct Depths {
 
 /// The use cases.
 #[async_trait]
-pub trait Store: Brakes + People + Watch {
+pub trait Store: Brakes + People + Provisioning + Watch {
     // --- ingress ---
 
     /// Appends entries, all or none, in one transaction; a key that is already there is skipped. Many callers are

@@ -53,7 +53,10 @@ fn write_one(
         Some(jid) => Some(super::groups::resolve(db, jid)?.id),
         None => None,
     };
-    let person = row.call.member().map(|id| people::current(db, id)).transpose()?;
+    let person = match row.call.member() {
+        Some(id) => Some(people::current(db, id)?),
+        None => super::provisioning::named(db, &row.call, now)?,
+    };
     let at = group.zip(person).map(|(group, person)| At { group, person });
     let mut draft = Draft {
         at,
@@ -165,7 +168,7 @@ fn insert(
 /// Why a row is dropped at once because of the one it would wait for.
 fn dropped(before: Written) -> Option<String> {
     match before {
-        Written::Doubled => Some("another decision removes them already".into()),
+        Written::Doubled => Some("another decision asks for it already".into()),
         Written::Row(
             id,
             state @ (RowState::Cancelled
@@ -190,6 +193,16 @@ fn twin(
             let live = at.map_or(Ok(Vec::new()), |at| live_removals(db, at))?;
             Ok((!live.is_empty()).then_some(Written::Doubled))
         }
+        Call::Add { .. } => {
+            let sql =
+                "SELECT EXISTS (SELECT 1 FROM outbox WHERE group_id = ? AND person_id = ? AND kind = 'add'
+                           AND state IN ('waiting', 'held', 'sending', 'unknown'))";
+            let Some(At { group, person }) = at else { return Ok(None) };
+            let live: bool = db.prepare_cached(sql)?.query_row(params![group, person.0], |row| row.get(0))?;
+            Ok(live.then_some(Written::Doubled))
+        }
+        // Each person is promoted by a call of their own, only in a group that we have just made.
+        Call::Promote { .. } => Ok(None),
         call if call.class() == Class::Settings => {
             // Only the last one: what was asked for before it was something else is asked for anew.
             let sql =

@@ -38,6 +38,7 @@ mod open;
 mod outbox;
 mod pairs;
 mod people;
+mod provisioning;
 mod prune;
 mod pushed;
 mod readers;

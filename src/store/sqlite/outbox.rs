@@ -97,8 +97,21 @@ pub(super) fn end(
 
 /// What a row waited for is done (or, for a message, as good as sent: only the order mattered).
 pub(super) fn release_dependents(db: &Connection, id: OutboxId, now: Timestamp) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE outbox SET state = 'cancelled', gate = NULL, settled_at = ?2, note = 'they are in the group'
+               WHERE after_id = ?1 AND state = 'waiting' AND kind = 'invite'";
+    db.prepare_cached(sql)?.execute([id.0, now.0])?;
     let sql = "UPDATE outbox SET gate = CASE WHEN not_before > ?2 THEN 'time' ELSE 'open' END
                WHERE after_id = ?1 AND state = 'waiting'";
+    db.prepare_cached(sql)?.execute([id.0, now.0])?;
+    Ok(())
+}
+
+/// An addition was refused, and the invitation that the decision asked for instead may go.
+pub(super) fn release_invitations(db: &Connection, id: OutboxId, now: Timestamp) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE outbox SET after_id = NULL, gate = CASE WHEN not_before > ?2 THEN 'time' ELSE 'open' END
+               WHERE after_id = ?1 AND state = 'waiting' AND kind = 'invite'";
     db.prepare_cached(sql)?.execute([id.0, now.0])?;
     Ok(())
 }

@@ -77,7 +77,7 @@ impl Client {
     pub async fn promote(&self, group: &GroupId, jid: &str) -> Outcome<()> {
         let path = format!("/v2/groups/{}/admin/promote", segment(group.as_str()));
         let body = json!({"participants": [{"id": jid}]});
-        self.call(Method::POST, &path, Some(&body), What::Setting, SHORT).await.map(drop)
+        self.call(Method::POST, &path, Some(&body), What::Add, SHORT).await.map(drop)
     }
 
     /// Makes a group with these people.
