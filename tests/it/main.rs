@@ -17,6 +17,7 @@ mod identity;
 mod lab;
 mod outages;
 mod outcomes;
+mod provisioning;
 mod reconcile;
 mod restart;
 mod scripts;

@@ -17,6 +17,10 @@ use crate::{
     store::{NewRow, StoreError},
 };
 use rusqlite::{Connection, OptionalExtension, params};
+use std::time::Duration;
+
+/// Who got a group's link within this time does not get it again, whatever other decisions ask for.
+const INVITED_LATELY: Duration = Duration::from_secs(24 * 3600);
 
 /// What became of a new row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +203,17 @@ fn twin(
                            AND state IN ('waiting', 'held', 'sending', 'unknown'))";
             let Some(At { group, person }) = at else { return Ok(None) };
             let live: bool = db.prepare_cached(sql)?.query_row(params![group, person.0], |row| row.get(0))?;
+            Ok(live.then_some(Written::Doubled))
+        }
+        Call::Invite { .. } => {
+            let sql =
+                "SELECT EXISTS (SELECT 1 FROM outbox WHERE group_id = ? AND person_id = ? AND kind = 'invite'
+                           AND (state IN ('waiting', 'held', 'sending')
+                                OR (state IN ('done', 'unknown') AND created_at > ?)))";
+            let Some(At { group, person }) = at else { return Ok(None) };
+            let lately = row.not_before - INVITED_LATELY;
+            let live: bool =
+                db.prepare_cached(sql)?.query_row(params![group, person.0, lately.0], |row| row.get(0))?;
             Ok(live.then_some(Written::Doubled))
         }
         // Each person is promoted by a call of their own, only in a group that we have just made.
