@@ -7,7 +7,7 @@ use super::Courier;
 use crate::{
     clock::Timestamp,
     event::EventKind,
-    ids::GroupId,
+    ids::{GroupId, SessionName},
     silence::Sign,
     store::StoreError,
     wawp::error::{CallError, Outcome},
@@ -58,12 +58,15 @@ impl Rounds {
 
 impl Courier {
     /// Wants the rosters that are due by the clock. Where several of our sessions are in a group the first configured one
-    /// reads it; a group that we have left is not read any more.
+    /// that works reads it; a group that we have left is not read any more.
     pub(super) async fn begin_rounds(&mut self, now: Timestamp) -> Result<(), StoreError> {
         if self.rounds.first_due(now).is_none() {
             return Ok(());
         }
         let groups = self.store.groups().await?;
+        let states = self.store.session_states().await?;
+        let away =
+            |name: &SessionName| states.iter().any(|told| told.session == *name && told.state != "WORKING");
         while let Some(id) = self.rounds.first_due(now) {
             let sessions = groups.iter().find(|group| group.id == id).map(|group| &group.sessions);
             let Some(inside) = sessions.filter(|inside| inside.contains(&self.session)) else {
@@ -71,8 +74,9 @@ impl Courier {
                 continue;
             };
             self.rounds.plan(id.clone(), now, fastrand::f64());
-            let first = self.config.sessions.iter().find(|session| inside.contains(&session.name));
-            if first.is_none_or(|first| first.name == self.session) {
+            let names = self.config.sessions.iter().map(|session| &session.name);
+            let first = names.filter(|name| inside.contains(name)).find(|name| !away(name));
+            if first.is_none_or(|first| *first == self.session) {
                 self.wanted.ask_roster(id, now);
             }
         }

@@ -18,6 +18,7 @@ mod lab;
 mod outages;
 mod outcomes;
 mod provisioning;
+mod quiet;
 mod reconcile;
 mod restart;
 mod scripts;

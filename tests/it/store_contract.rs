@@ -18,6 +18,7 @@ mod model;
 mod outbox;
 mod runs;
 mod twins;
+mod watch;
 mod world;
 
 /// A backend under test.
@@ -164,6 +165,13 @@ on_sqlite! {
         a_leave_told_in_the_other_dialect_counts,
         an_admin_of_the_first_roster_stays_one,
         joins_of_their_own_stay_two;
+    watch:
+        a_trouble_is_told_when_it_begins_and_when_it_is_over,
+        a_state_told_for_an_earlier_moment_changes_nothing,
+        our_rights_are_noticed_with_what_they_were,
+        a_canary_goes_the_whole_way_and_is_seen_nowhere,
+        only_a_canary_that_we_posted_counts_and_it_counts_once,
+        old_canaries_are_forgotten_whole;
     model:
         counts_and_runs_follow_a_naive_model,
         counts_are_right_in_any_order;
