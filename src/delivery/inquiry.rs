@@ -30,8 +30,8 @@ const LEAST_PAGE: usize = 100;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// While the background has had its share of a ceiling.
 const SHARE_USED: Duration = Duration::from_secs(3);
-/// Between two looks at the numbers of lists while all is known of them.
-const NUMBERS_AGAIN: Duration = Duration::from_secs(60);
+/// Between two looks at the numbers of lists while all is known of them and nobody is hidden.
+const NUMBERS_AGAIN: Duration = Duration::from_secs(600);
 /// After a start the rosters come first.
 const NUMBERS_FROM: Duration = Duration::from_secs(5);
 /// The least and the most between two questions about numbers, in seconds: slowly, and not in a beat.
@@ -191,6 +191,10 @@ impl Courier {
         let wall = self.wall.now();
         let hidden = self.store.hidden(&self.session, wall - PRESSING_FOR, HIDDEN_AT_ONCE).await?;
         self.inquiry.looked_at = now;
+        if !hidden.is_empty() {
+            // A number that a list names since the last look may be theirs.
+            self.inquiry.numbers_due = self.inquiry.numbers_due.min(self.inquiry.numbers_from.max(now));
+        }
         let (due, next) = self.inquiry.pressing(&hidden, wall, now);
         if due.is_empty() {
             self.inquiry.page_from = None;

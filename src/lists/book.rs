@@ -10,7 +10,7 @@ use crate::{
     config,
     facts::{ListHit, Lookup},
     identity::NumberReply,
-    ids::{Person, Phone},
+    ids::{Lid, Person, Phone},
     kept::{KeptFile, Rules},
     takeup::Takeup,
 };
@@ -109,9 +109,17 @@ impl ListBook {
         }
     }
 
-    /// Whether the allowlist names somebody; unknown as in [`ListBook::blacklist`]. Without an allowlist: no.
+    /// Whether the allowlist names somebody; unknown as in [`ListBook::blacklist`], yet a hidden person is ruled out once
+    /// the accounts behind all its numbers are known. (A blacklist rules out nobody hidden: an account may be new, and
+    /// who is taken for harmless is not looked at again.) Without an allowlist: no.
     pub fn allowlisted(&self, person: Person, now: Timestamp) -> Lookup<bool> {
-        let found = self.allowlist.as_ref().map_or(Ok(None), |list| list.find(person, &self.resolved(), now));
+        let resolved = self.resolved();
+        let found = self.allowlist.as_ref().map_or(Ok(None), |list| {
+            list.find(person, &resolved, now).or_else(|why| {
+                let ruled_out = person.lid.is_some_and(|lid| list.rules_out(lid, &resolved, now));
+                if person.phone.is_none() && ruled_out { Ok(None) } else { Err(why) }
+            })
+        });
         match found {
             Ok(hit) => {
                 Lookup::Known { value: hit.is_some(), as_of: now, source: ALLOWLIST.into(), stale: false }
@@ -192,6 +200,11 @@ impl ListBook {
 }
 
 impl List {
+    /// See [`ListSet::rules_out`].
+    fn rules_out(&self, lid: Lid, resolved: &Resolved, now: Timestamp) -> bool {
+        self.file.in_force().is_some_and(|held| held.value.rules_out(lid, resolved, now))
+    }
+
     /// The entry, if one names them; the sentence why nobody can tell otherwise.
     fn find(&self, person: Person, resolved: &Resolved, now: Timestamp) -> Result<Option<ListHit>, String> {
         let Some(held) = self.file.in_force() else {
@@ -204,10 +217,10 @@ impl List {
         if person.phone.is_some() || !held.value.needs_phone() {
             return Ok(None);
         }
-        let hidden = person.lid.ok_or(()).and_then(|lid| held.value.find_hidden(lid, resolved, now));
-        let found =
-            hidden.map_err(|()| format!("the phone is hidden, and {} names phones", self.file.what()))?;
-        Ok(found.map(named))
+        match person.lid.and_then(|lid| held.value.find_hidden(lid, resolved, now)) {
+            Some(hit) => Ok(Some(named(hit))),
+            None => Err(format!("the phone is hidden, and {} names phones", self.file.what())),
+        }
     }
 }
 

@@ -72,20 +72,19 @@ impl ListSet {
         !(self.numbers.is_empty() && self.prefixes.is_empty() && self.countries.is_empty())
     }
 
-    /// The entry that names somebody of whom only the LID is known by a number or not at all, as far as the accounts
-    /// behind the numbers are known. `Err` if nobody can tell: a rule may name them, or a number of an unknown account.
-    pub(super) fn find_hidden(
-        &self,
-        lid: Lid,
-        resolved: &Resolved,
-        now: Timestamp,
-    ) -> Result<Option<ListHit>, ()> {
+    /// The entry that names somebody of whom only the LID is known by the number of that account.
+    pub(super) fn find_hidden(&self, lid: Lid, resolved: &Resolved, now: Timestamp) -> Option<ListHit> {
         match resolved.among(&self.numbers, lid, now) {
-            Among::Is(phone) if self.find_number(phone, now).is_some() => Ok(self.find_number(phone, now)),
-            Among::Is(_) | Among::Unclear => Err(()),
-            Among::Not if self.prefixes.is_empty() && self.countries.is_empty() => Ok(None),
-            Among::Not => Err(()),
+            Among::Is(phone) => self.find_number(phone, now),
+            Among::Not | Among::Unclear => None,
         }
+    }
+
+    /// Whether nothing on it can name somebody of whom only the LID is known: every number is known to be another
+    /// account's, and no rule could be about theirs.
+    pub(super) fn rules_out(&self, lid: Lid, resolved: &Resolved, now: Timestamp) -> bool {
+        let has_rules = !(self.prefixes.is_empty() && self.countries.is_empty());
+        !has_rules && resolved.among(&self.numbers, lid, now) == Among::Not
     }
 
     /// At most so many of its numbers; none if there are more.
