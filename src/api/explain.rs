@@ -9,7 +9,7 @@ use super::{
     views::{self, EventView},
 };
 use crate::{
-    action::{Action, Asked},
+    action::{Action, Asked, RowState},
     clock::{Timestamp, format_duration},
     facts::{Evidence, GroupFacts, MemberFacts},
     identity::{Learnt, PersonRecord},
@@ -239,11 +239,11 @@ fn outcome_lines(decision: &Decision) -> Vec<String> {
         lines.push(asked_line(asked));
         let (mine, others) = rows.into_iter().partition(|row: &&Row| belongs(row, asked));
         rows = others;
-        lines.extend(mine.into_iter().map(row_line));
+        lines.extend(mine.into_iter().flat_map(row_lines));
     }
     if !rows.is_empty() {
         lines.push("  besides".into());
-        lines.extend(rows.into_iter().map(row_line));
+        lines.extend(rows.into_iter().flat_map(row_lines));
     }
     if decision.verdict.asked.is_empty() && decision.state == RunState::Decided {
         lines.push("  nothing was asked for".into());
@@ -286,6 +286,19 @@ fn row_line(row: &Row) -> String {
     format!("    {} {} on {}: {}{when}{attempts}{note}", row.id, row.call.name(), row.session, row.state)
 }
 
+/// A row; of a removal that was made, also what taking it back needs.
+fn row_lines(row: &Row) -> Vec<String> {
+    let mut lines = vec![row_line(row)];
+    let undo = row.removal.as_ref().and_then(|removal| removal.undo.as_ref());
+    if let Some(undo) = undo.filter(|_| row.state == RowState::Done) {
+        let invite = undo.invite.as_deref().unwrap_or("not known");
+        let entered = undo.joined_at.map_or(String::new(), |at| format!(" since {at}"));
+        let (jid, role, via) = (&undo.jid, undo.role.as_str(), undo.via.as_str());
+        lines.push(format!("      to take it back: {jid}, {role}{entered} via {via}; invite: {invite}"));
+    }
+    lines
+}
+
 /// A person in full: these are the owner's own views.
 fn who(person: Option<Person>, name: Option<&str>) -> String {
     let person = person.unwrap_or_default();
@@ -315,7 +328,7 @@ fn word(value: &impl Serialize) -> String {
 mod tests {
     use super::*;
     use crate::{
-        action::{Call, RowState},
+        action::Call,
         config::Mode,
         event::Hook,
         facts::Verdict,

@@ -2,6 +2,7 @@
 //! counts and no texts.
 
 use super::Api;
+use crate::action::RowState;
 use axum::{
     Json,
     extract::State,
@@ -45,6 +46,8 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
         .map(|list| json!({"name": list.name, "entries": list.entries, "refused": list.refused.is_some()}))
         .collect();
     let refused: Vec<_> = parts.refused.iter().map(|(what, _)| what).collect();
+    let depths = if ready { api.store.depths().await.unwrap_or_default() } else { Default::default() };
+    let held: u64 = depths.outbox.iter().filter(|row| row.0 == RowState::Held).map(|row| row.2).sum();
     let alerts = if ready { api.store.alerts(100).await.map_or(0, |alerts| alerts.len()) } else { 0 };
     let open = if ready { api.store.troubles().await.unwrap_or_default() } else { Vec::new() };
     let mut troubles: BTreeMap<String, u32> = BTreeMap::new();
@@ -60,6 +63,8 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
         "refused": refused,
         "alerts": alerts,
         "troubles": troubles,
+        "held": held,
+        "brakes": depths.brakes,
     });
     (status, Json(body)).into_response()
 }

@@ -25,12 +25,13 @@ use axum::{
 use serde::Serialize;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub mod explain;
 mod health;
 mod journal;
 mod owners;
+pub mod rulings;
 #[cfg(test)]
 mod tests;
 pub mod views;
@@ -47,6 +48,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Rung when something was put back in line.
     pub bell: Arc<Notify>,
+    /// Rung when a human has ruled on outbox rows.
+    pub outbox_bell: watch::Sender<()>,
     /// Opens everything but health; without one the protected paths answer 404.
     pub admin_token: Option<String>,
     /// Whether `/metrics` is open.
@@ -173,6 +176,12 @@ pub fn router(state: Arc<Api>) -> Router {
         .route("/decisions", get(journal::decisions))
         .route("/decisions/{id}", get(journal::decision))
         .route("/outbox", get(journal::outbox))
+        .route("/outbox/approve", post(rulings::approve_held))
+        .route("/outbox/cancel", post(rulings::cancel_held))
+        .route("/outbox/{id}/approve", post(rulings::approve))
+        .route("/outbox/{id}/cancel", post(rulings::cancel))
+        .route("/outbox/{id}/retry", post(rulings::retry))
+        .route("/brakes", get(rulings::list))
         .route("/groups", get(journal::groups))
         .route("/groups/{id}", get(journal::group))
         .route("/alerts", get(journal::alerts))

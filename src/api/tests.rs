@@ -67,6 +67,7 @@ impl Desk {
             clock,
             metrics: Arc::default(),
             bell: Arc::default(),
+            outbox_bell: tokio::sync::watch::Sender::new(()),
             admin_token: admin_token.map(str::to_owned),
             metrics_public: false,
             time_zone: "UTC".into(),

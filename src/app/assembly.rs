@@ -97,10 +97,10 @@ impl Daemon {
         let pulse = Arc::new(Pulse::new(steady.clone(), names));
         let door = Arc::new(Door::default());
         let parts = Common { config, metrics, wall, steady, store, books, web, tempo, pulse, door };
-        let journal_bell = Arc::new(Notify::new());
+        let bells = Bells { journal: Arc::new(Notify::new()), outbox: channel::Sender::new(()) };
         let (payments, paid) = mpsc::unbounded_channel();
-        let ledgers = parts.start_workers(lifecycle, gateway, &journal_bell, paid).await?;
-        let router = parts.router(&journal_bell, ledgers, payments)?;
+        let ledgers = parts.start_workers(lifecycle, gateway, &bells, paid).await?;
+        let router = parts.router(bells, ledgers, payments)?;
         let Common { config, metrics, wall, store, books, door, .. } = parts;
         Ok(Self { router, store, metrics, door, books, config, wall })
     }
@@ -131,10 +131,10 @@ impl Common {
         &self,
         lifecycle: &Lifecycle,
         gateway: Arc<dyn Transport>,
-        journal_bell: &Arc<Notify>,
+        bells: &Bells,
         payments: mpsc::UnboundedReceiver<Phone>,
     ) -> anyhow::Result<Vec<Watched>> {
-        let (outbox_bell, outbox_changes) = channel::channel(());
+        let Bells { journal: journal_bell, outbox: outbox_bell } = bells;
         let (rosters, roster_requests) = mpsc::unbounded_channel();
         let (signs, told) = mpsc::unbounded_channel();
         let mut phones = BTreeMap::new();
@@ -160,7 +160,7 @@ impl Common {
             signs: signs.clone(),
             idle: self.tempo.idle,
         }));
-        if let Some(herald) = self.herald(outbox_bell)? {
+        if let Some(herald) = self.herald(outbox_bell.clone())? {
             lifecycle.spawn("herald", herald.run(lifecycle.soft()));
         }
         let mut watched = Vec::new();
@@ -171,7 +171,7 @@ impl Common {
             roster_desks.insert(session.name.clone(), send);
             let (check, checkups) = mpsc::unbounded_channel();
             couriers.insert(session.name.clone(), check);
-            let outbox_bell = outbox_changes.clone();
+            let outbox_bell = outbox_bell.subscribe();
             let channels = Channels { rosters: receive, phones, checkups, signs: signs.clone(), outbox_bell };
             let courier =
                 self.courier(session, &gateway, &pipeline, journal_bell, channels, &mut watched).await?;
@@ -285,7 +285,7 @@ impl Common {
 
     fn router(
         &self,
-        journal_bell: &Arc<Notify>,
+        Bells { journal: journal_bell, outbox: outbox_bell }: Bells,
         watched: Vec<Watched>,
         payments: mpsc::UnboundedSender<Phone>,
     ) -> anyhow::Result<axum::Router> {
@@ -317,13 +317,20 @@ impl Common {
             }),
             clock: self.wall.clone(),
             metrics: self.metrics.clone(),
-            bell: journal_bell.clone(),
+            bell: journal_bell,
+            outbox_bell,
             admin_token,
             metrics_public: self.config.server.metrics_public,
             time_zone: self.config.server.time_zone.clone(),
         };
         Ok(ingress::router(Arc::new(ingress)).merge(api::router(Arc::new(api))))
     }
+}
+
+/// What is rung when there is work.
+struct Bells {
+    journal: Arc<Notify>,
+    outbox: channel::Sender<()>,
 }
 
 /// One courier's ends of its channels.

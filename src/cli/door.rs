@@ -5,11 +5,12 @@ use super::Context;
 use crate::{
     api::{
         explain::look_up,
+        rulings::{self, Which},
         views::{self, Query},
     },
     clock::Clock,
     config::Config,
-    store::{Store, sqlite},
+    store::{Ruling, Store, sqlite},
 };
 use anyhow::{Context as _, anyhow};
 use reqwest::Method;
@@ -31,6 +32,14 @@ pub(super) struct Daemon {
     http: reqwest::Client,
     base: url::Url,
     token: Option<String>,
+}
+
+/// What a ruling is about.
+pub(super) enum Meant {
+    /// One action.
+    Row(String),
+    /// What a brake holds.
+    Held(Which),
 }
 
 /// Either way to what is remembered.
@@ -150,6 +159,35 @@ impl Door {
         match self {
             Self::Daemon(daemon) => daemon.ask_json(Method::GET, &["outbox"], query).await,
             Self::Store(store, _) => views::outbox(&**store, query).await.map_err(say),
+        }
+    }
+
+    /// The brakes that stand.
+    pub(super) async fn brakes(&self) -> anyhow::Result<Value> {
+        match self {
+            Self::Daemon(daemon) => daemon.ask_json(Method::GET, &["brakes"], &Query::default()).await,
+            Self::Store(store, _) => rulings::brakes(&**store).await.map_err(say),
+        }
+    }
+
+    /// Rules on actions.
+    pub(super) async fn rule(&self, meant: &Meant, ruling: Ruling) -> anyhow::Result<Value> {
+        let verb = match ruling {
+            Ruling::Approve => "approve",
+            Ruling::Cancel => "cancel",
+            Ruling::Retry => "retry",
+        };
+        match (self, meant) {
+            (Self::Daemon(daemon), Meant::Row(id)) => daemon.post(&["outbox", id, verb]).await,
+            (Self::Daemon(daemon), Meant::Held(which)) => {
+                daemon.ask_json(Method::POST, &["outbox", verb], which).await
+            }
+            (Self::Store(store, clock), Meant::Row(id)) => {
+                rulings::rule(&**store, id, ruling, clock.now()).await.map_err(say)
+            }
+            (Self::Store(store, clock), Meant::Held(which)) => {
+                rulings::rule_on_held(&**store, which, ruling, clock.now()).await.map_err(say)
+            }
         }
     }
 

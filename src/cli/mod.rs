@@ -63,7 +63,7 @@ enum Verb {
     Simulate(simulate::Simulate),
     /// List what was heard, or put a failed event back in line
     Journal(journal::Journal),
-    /// List actions and what became of them
+    /// List actions and what became of them, approve or cancel what is held, take up what failed
     Outbox(outbox::Outbox),
     /// Take up a list that is refused because it shrank
     Blacklist(accept::Blacklist),

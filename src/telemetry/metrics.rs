@@ -98,6 +98,7 @@ pub struct Metrics {
     outbox_oldest: Seconds,
     outbox_rows: Family<One, Gauge>,
     runs: Family<One, Gauge>,
+    brakes: Gauge,
     ceiling_used: Family<Ceiling, Gauge>,
     ceiling_limit: Family<Ceiling, Gauge>,
     cold_locked: Family<Named, Gauge>,
@@ -171,6 +172,7 @@ impl Metrics {
                 Gauge::default(),
             ),
             outbox_rows: family(r, "outbox_rows", "Outbox rows, by state"),
+            brakes: register(r, "brakes", "Groups whose brake holds removals for a human", Gauge::default()),
             runs: family(r, "runs", "Runs that are pending, or parked after a policy error"),
             ceiling_used: family(r, "ceiling_used", "Calls that hold a place in the window now"),
             ceiling_limit: family(r, "ceiling_limit", "Calls the window allows"),
@@ -270,6 +272,7 @@ impl Metrics {
         self.journal_oldest.set(age(depths.oldest_unread));
         self.journal_unread.set(whole(depths.unread));
         self.outbox_oldest.set(age(depths.oldest_waiting));
+        self.brakes.set(whole(depths.brakes));
         self.runs.get_or_create(&[("state", "pending")]).set(whole(depths.pending_runs));
         self.runs.get_or_create(&[("state", "parked")]).set(whole(depths.parked_runs));
         for state in RowState::ALL {

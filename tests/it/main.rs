@@ -5,6 +5,7 @@
 mod alerts;
 mod architecture;
 mod bodies;
+mod brake;
 mod ceilings;
 mod demo;
 mod discreet;
