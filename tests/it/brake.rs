@@ -48,8 +48,9 @@ async fn alerts(bench: &Bench) -> Vec<Value> {
 /// Edits the list and waits until everybody was looked at again.
 async fn edit(bench: &Bench, text: &str) {
     let before = sweeps(bench).await;
+    let others = bench.sim.with(|world| world.group(&group()).unwrap().members.len()) - 1;
     bench.write("blacklist.txt", text);
-    bench.until("the members are swept", async || sweeps(bench).await >= before + 499).await;
+    bench.until("the members are swept", async || sweeps(bench).await >= before + others).await;
     bench.settled().await;
 }
 

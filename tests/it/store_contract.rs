@@ -16,6 +16,7 @@ mod incidents;
 mod journal;
 mod model;
 mod outbox;
+mod raid;
 mod runs;
 mod twins;
 mod watch;
@@ -156,6 +157,10 @@ on_sqlite! {
         whoever_is_hidden_is_named_while_somebody_waits,
         what_is_said_of_a_number_is_remembered,
         a_group_is_called_by_the_form_that_it_takes;
+    raid:
+        welcomes_of_a_raid_go_out_as_one_when_it_is_over,
+        private_messages_of_a_raid_become_a_summary,
+        a_recorded_lockdown_collapses_nothing;
     twins:
         whoever_was_told_twice_is_removed_once,
         whoever_was_told_twice_is_welcomed_once,

@@ -7,7 +7,7 @@ use super::{
     brake,
     members::At,
     outbox::{about, live_removals},
-    people,
+    people, raid,
     words::{Word, to_json},
 };
 use crate::{
@@ -73,7 +73,7 @@ fn write_one(
         if let Some(twin) = twin(db, row, group, at)? {
             return Ok(twin);
         }
-        draft.shape(db, decision, row, (group, before), now)?;
+        draft.shape(db, decision, row, (group, person, before), now)?;
     }
     insert(db, decision, row, (group, person, before), &draft, now)
 }
@@ -94,12 +94,15 @@ impl Draft {
         db: &Connection,
         decision: DecisionId,
         row: &NewRow,
-        (group, before): (Option<i64>, Option<Written>),
+        (group, person, before): (Option<i64>, Option<PersonId>, Option<Written>),
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let ruled = match (before.and_then(dropped), &row.call, self.at) {
             (Some(why), ..) => Some((RowState::Cancelled, why)),
             (None, Call::Remove { .. }, Some(at)) => brake::restrain(db, decision, row, at, now)?,
+            (None, Call::Dm { .. }, _) => {
+                raid::silenced(db, decision, person)?.map(|why| (RowState::Cancelled, why))
+            }
             _ => None,
         };
         if let Some((state, why)) = ruled {
@@ -107,6 +110,10 @@ impl Draft {
         }
         if let Call::Welcome { .. } = &row.call {
             self.not_before = shared_due(db, row, group)?.unwrap_or(row.not_before);
+            if let Some(until) = group.map_or(Ok(None), |group| raid::locked_until(db, group))? {
+                self.not_before = until;
+                self.expires_at = row.expires_at.map(|at| until + at.since(row.not_before));
+            }
         }
         if matches!(before, Some(Written::Row(_, RowState::Held))) {
             // It waits as long as a human takes; its time begins with the approval.

@@ -41,6 +41,7 @@ mod people;
 mod provisioning;
 mod prune;
 mod pushed;
+mod raid;
 mod readers;
 mod roster;
 mod rulings;
@@ -110,7 +111,11 @@ impl Store for SqliteStore {
 
     async fn apply(&self, readings: Vec<(EntryId, Reading)>) -> Result<Applied, StoreError> {
         let now = self.clock.now();
-        self.writer.run(move |db| apply::apply(db, &readings, now)).await
+        let applied = self.writer.run(move |db| apply::apply(db, &readings, now)).await?;
+        if !applied.raised.is_empty() {
+            self.alert_bell.notify_one();
+        }
+        Ok(applied)
     }
 
     async fn pending_runs(&self) -> Result<Vec<DecisionId>, StoreError> {

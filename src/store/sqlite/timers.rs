@@ -2,7 +2,7 @@
 
 use super::{
     apply::{Outcome, Step},
-    enqueue, groups, members, outbox,
+    enqueue, groups, members, outbox, raid,
     words::{Columns, to_json},
 };
 use crate::{
@@ -158,7 +158,7 @@ pub(super) fn lock_down(
         let sql = "UPDATE timers SET due_at = (SELECT until FROM lockdowns WHERE group_id = ?1)
                    WHERE kind = 'lockdown' AND group_id = ?1";
         db.prepare_cached(sql)?.execute([group])?;
-        return Ok(());
+        return raid::locked_until(db, group)?.map_or(Ok(()), |until| raid::gather(db, group, until));
     }
     // What announce-only will be once the calls before this one are through.
     let previous = "SELECT coalesce((SELECT call ->> 'on' FROM outbox WHERE group_id = ?1 AND kind = 'announce_only'
@@ -179,6 +179,10 @@ pub(super) fn lock_down(
     let kind = EventKind::LockdownDue { group: jid.clone() };
     let due = Event { session: session.clone(), at: *until, me: Person::default(), kind };
     set(db, "lockdown", &due, None, Some(group))?;
+    if !observe {
+        raid::gather(db, group, *until)?;
+        raid::hush(db, group, now)?;
+    }
     enqueue::write(db, decision, rows, now)
 }
 
@@ -192,14 +196,18 @@ pub(super) fn release(step: &mut Step<'_>, event: &Event, jid: &GroupId) -> Outc
     }
     let read = |row: &rusqlite::Row<'_>| {
         let decision = DecisionId(row.get("decision_id")?);
-        Ok((row.session("session")?, row.get("observe")?, row.get("previous")?, decision))
+        let since = row.time_or_null("since")?;
+        Ok((row.session("session")?, row.get::<_, bool>("observe")?, row.get("previous")?, decision, since))
     };
-    let sql = "DELETE FROM lockdowns WHERE group_id = ? RETURNING session, observe, previous, decision_id";
+    let sql = "DELETE FROM lockdowns WHERE group_id = ? RETURNING *";
     let ended = db.prepare_cached(sql)?.query_row([group], read).optional()?;
-    let Some((session, observe, previous, decision)) = ended else {
+    let Some((session, observe, previous, decision, since)) = ended else {
         return Ok(Some("no lockdown stands".into()));
     };
     step.applied.outbox_changed = true;
+    if !observe {
+        step.applied.raised.extend(raid::over(db, group, (decision, since), step.received_at)?);
+    }
     let unsent = unsent_lock(db, group, decision)?;
     if let Some((row, _)) = &unsent {
         outbox::end(

@@ -97,7 +97,7 @@ pub(crate) async fn welcomes_of_a_window_share_their_due_time(backend: &dyn Back
     assert_eq!(world.rows().await[2].not_before, at(21), "the next window begins anew");
 }
 
-fn lockdown(run: DecisionId, when: Timestamp, until: Timestamp) -> RunRecord {
+pub(super) fn lockdown(run: DecisionId, when: Timestamp, until: Timestamp) -> RunRecord {
     let effect = Effect::Lockdown {
         group: club(),
         until,
@@ -109,7 +109,7 @@ fn lockdown(run: DecisionId, when: Timestamp, until: Timestamp) -> RunRecord {
 }
 
 /// Fires what is due and applies it.
-async fn fire(world: &World, now: Timestamp) -> usize {
+pub(super) async fn fire(world: &World, now: Timestamp) -> usize {
     world.store.fire_timers(now).await.unwrap();
     let due = world.store.unread(EntryId(0), 10).await.unwrap();
     for entry in &due {
