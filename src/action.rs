@@ -225,10 +225,20 @@ pub enum Class {
     Settings,
     /// Reading rosters, groups, identities.
     Read,
+    /// A read about a group: also counts as [`Class::Read`]. No key of the configuration's; the gateway's caps count it.
+    GroupRead,
+    /// A number or a LID looked up: also counts as [`Class::Read`]. No key of the configuration's, likewise.
+    LookUp,
 }
 
 impl Class {
-    /// Every class, in the order of the configuration.
+    /// What a read about a group counts under.
+    pub const READ_OF_GROUP: &[Self] = &[Self::Read, Self::GroupRead];
+
+    /// What a look-up of somebody counts under.
+    pub const READ_OF_PERSON: &[Self] = &[Self::Read, Self::LookUp];
+
+    /// Every class that the configuration names, in its order.
     pub const ALL: [Self; 8] = [
         Self::GroupCreate,
         Self::Add,
@@ -251,6 +261,8 @@ impl Class {
             Self::GroupMessage => "group_message",
             Self::Settings => "settings",
             Self::Read => "read",
+            Self::GroupRead => "group_read",
+            Self::LookUp => "look_up",
         }
     }
 }

@@ -3,7 +3,8 @@
 //! Pure: a [`Ledger`] of past calls and `now` in, a [`Permit`] out. The ledger's durable half is the store's; this half
 //! is loaded from it at a start. A call holds its place from its start until the window has passed since its **end**,
 //! because the gateway may have seen it at any moment in between; so the promise holds at the gateway, not only here.
-//! Pacing inside the ceilings is governor's work in the delivery, not this module's.
+//! Beside the windows of single classes there are [`Cap`]s over several classes together: those that the gateway tells of
+//! itself. Pacing inside the ceilings is governor's work in the delivery, not this module's.
 
 use crate::{
     action::Class,
@@ -58,18 +59,48 @@ impl Permit {
     }
 }
 
-/// The ceilings of one session: the configured windows, and how far the ramp has risen.
+/// A ceiling over several classes together, as the gateway counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// The gateway's word for what it counts.
+    pub name: &'static str,
+    /// What counts. A call under two of them counts twice: rather too few calls than one too many.
+    pub classes: &'static [Class],
+    /// The window; it is never ramped.
+    pub window: Window,
+}
+
+/// Calls of the last day are remembered whatever is configured: a cap may be told later than they were made.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+/// The ceilings of one session: the configured windows, the gateway's caps, and how far the ramp has risen.
 #[derive(Clone, Debug)]
 pub struct Ceilings {
     windows: BTreeMap<Class, Vec<Window>>,
+    caps: Vec<Cap>,
     ramp: Duration,
     young_since: Timestamp,
 }
 
 impl Ceilings {
-    /// Ceilings for a session that was first started at `first_started_at`.
-    pub fn new(windows: BTreeMap<Class, Vec<Window>>, pacing: Pacing, first_started_at: Timestamp) -> Self {
-        Self { windows, ramp: pacing.ramp, young_since: first_started_at }
+    /// Ceilings for a session that is young since then: its first start, or its last pairing.
+    pub fn new(windows: BTreeMap<Class, Vec<Window>>, pacing: Pacing, young_since: Timestamp) -> Self {
+        Self { windows, caps: Vec::new(), ramp: pacing.ramp, young_since }
+    }
+
+    /// Puts the gateway's caps in force, in place of those told before.
+    pub fn set_caps(&mut self, caps: Vec<Cap>) {
+        self.caps = caps;
+    }
+
+    /// The gateway's caps.
+    pub fn caps(&self) -> &[Cap] {
+        &self.caps
+    }
+
+    /// The number was paired anew: the ramp begins there again. Never moves back.
+    pub fn young_again(&mut self, since: Timestamp) {
+        self.young_since = self.young_since.max(since);
     }
 
     /// The windows of a class as they stand at `now`: a young number starts at a fifth and rises to the full value
@@ -85,9 +116,11 @@ impl Ceilings {
         })
     }
 
-    /// The longest configured window: older calls do not matter.
+    /// The longest window, a day at least: older calls do not matter.
     pub fn longest(&self) -> Duration {
-        self.windows.values().flatten().map(|window| window.length).max().unwrap_or_default()
+        let caps = self.caps.iter().map(|cap| cap.window.length);
+        let windows = self.windows.values().flatten().map(|window| window.length);
+        windows.chain(caps).fold(REMEMBERED, Duration::max)
     }
 
     fn risen(&self, class: Class, now: Timestamp) -> f64 {
@@ -126,21 +159,24 @@ impl Ledger {
     pub fn check(&self, ceilings: &Ceilings, class: Class, now: Timestamp) -> Permit {
         ceilings
             .windows(class, now)
-            .map(|window| self.check_window(class, window, now))
+            .map(|window| self.check_window(&[class], window, now))
             .fold(Permit::Granted, Permit::and)
     }
 
     /// Whether a call that counts under all these classes may start at `now`.
     pub fn check_all(&self, ceilings: &Ceilings, classes: &[Class], now: Timestamp) -> Permit {
-        classes.iter().map(|class| self.check(ceilings, *class, now)).fold(Permit::Granted, Permit::and)
+        let caps = ceilings.caps.iter().filter(|cap| cap.classes.iter().any(|class| classes.contains(class)));
+        let caps = caps.map(|cap| self.check_window(cap.classes, cap.window, now));
+        classes
+            .iter()
+            .map(|class| self.check(ceilings, *class, now))
+            .chain(caps)
+            .fold(Permit::Granted, Permit::and)
     }
 
-    /// How many places of a window are taken at `now`.
-    pub fn used(&self, class: Class, length: Duration, now: Timestamp) -> usize {
-        let ends = self.ended.get(&class);
-        let recent =
-            ends.map_or(0, |ends| ends.len() - ends.partition_point(|end| has_passed(*end, length, now)));
-        recent + self.under_way.iter().filter(|(_, of)| *of == class).count()
+    /// How many places of a window over these classes are taken at `now`.
+    pub fn used(&self, classes: &[Class], length: Duration, now: Timestamp) -> usize {
+        self.recent(classes, length, now).map(|ends| ends.len()).sum::<usize>() + self.under_way(classes)
     }
 
     /// Notes a call that begins.
@@ -165,27 +201,41 @@ impl Ledger {
         }
     }
 
-    fn check_window(&self, class: Class, window: Window, now: Timestamp) -> Permit {
+    fn check_window(&self, classes: &[Class], window: Window, now: Timestamp) -> Permit {
         let places = window.calls as usize;
         if places == 0 {
             return Permit::Never;
         }
-        let under_way = self.under_way.iter().filter(|(_, of)| *of == class).count();
-        let Some(ends) = self.ended.get(&class) else {
-            return if under_way < places { Permit::Granted } else { Permit::AfterCall };
-        };
-        let recent = ends.len() - ends.partition_point(|end| has_passed(*end, window.length, now));
+        let under_way = self.under_way(classes);
+        let recent: usize = self.recent(classes, window.length, now).map(|ends| ends.len()).sum();
         if recent + under_way < places {
             return Permit::Granted;
         }
         // So many of the oldest recent ones must pass before one place is free.
         let must_pass = recent + under_way + 1 - places;
-        match ends.get((ends.len() - recent) + must_pass - 1) {
-            Some(end) if must_pass <= recent => {
-                Permit::NotBefore(*end + window.length + Duration::from_millis(1))
-            }
-            _ => Permit::AfterCall,
+        if must_pass > recent {
+            return Permit::AfterCall;
         }
+        let mut ends: Vec<Timestamp> = self.recent(classes, window.length, now).flatten().copied().collect();
+        let (_, last, _) = ends.select_nth_unstable(must_pass - 1);
+        Permit::NotBefore(*last + window.length + Duration::from_millis(1))
+    }
+
+    /// The ends of these classes that a window of that length still holds.
+    fn recent(
+        &self,
+        classes: &[Class],
+        length: Duration,
+        now: Timestamp,
+    ) -> impl Iterator<Item = std::collections::vec_deque::Iter<'_, Timestamp>> {
+        classes
+            .iter()
+            .filter_map(|class| self.ended.get(class))
+            .map(move |ends| ends.range(ends.partition_point(|end| has_passed(*end, length, now))..))
+    }
+
+    fn under_way(&self, classes: &[Class]) -> usize {
+        self.under_way.iter().filter(|(_, class)| classes.contains(class)).count()
     }
 }
 
@@ -196,88 +246,4 @@ fn has_passed(end: Timestamp, length: Duration, now: Timestamp) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn ceilings(text: &[(u32, u64)]) -> Ceilings {
-        let windows = text.iter().map(|(calls, s)| Window { calls: *calls, length: Duration::from_secs(*s) });
-        Ceilings {
-            windows: BTreeMap::from([(Class::Remove, windows.collect())]),
-            ramp: Duration::ZERO,
-            young_since: Timestamp(0),
-        }
-    }
-
-    #[test]
-    fn a_place_is_held_from_the_start_until_the_window_has_passed_since_the_end() {
-        let ceilings = ceilings(&[(1, 60)]);
-        let mut ledger = Ledger::default();
-        assert_eq!(ledger.check(&ceilings, Class::Remove, Timestamp(0)), Permit::Granted);
-        ledger.begin(CallId(1), &[Class::Remove]);
-        assert_eq!(ledger.check(&ceilings, Class::Remove, Timestamp(500_000)), Permit::AfterCall);
-        ledger.end(CallId(1), Timestamp(500_000), ceilings.longest());
-        let free = Timestamp(560_001);
-        assert_eq!(ledger.check(&ceilings, Class::Remove, Timestamp(560_000)), Permit::NotBefore(free));
-        assert_eq!(ledger.check(&ceilings, Class::Remove, free), Permit::Granted);
-    }
-
-    #[test]
-    fn zero_calls_means_never() {
-        let ledger = Ledger::default();
-        assert_eq!(ledger.check(&ceilings(&[(0, 60)]), Class::Remove, Timestamp(0)), Permit::Never);
-    }
-
-    #[test]
-    fn a_young_number_starts_at_a_fifth_and_rises_to_full() {
-        let mut ceilings = ceilings(&[(10, 60)]);
-        ceilings.ramp = Duration::from_secs(100);
-        let calls = |at| ceilings.windows(Class::Remove, Timestamp(at)).map(|w| w.calls).collect::<Vec<_>>();
-        assert_eq!((calls(0), calls(50_000), calls(100_000)), (vec![2], vec![6], vec![10]));
-    }
-
-    proptest! {
-        /// Whatever the schedule, call lengths and restarts: no closed window at the gateway holds more than allowed,
-        /// and as soon as a permit names a moment, that moment grants.
-        #[test]
-        fn no_window_ever_holds_more_than_its_ceiling(
-            calls in 1u32..6, length in 1u64..20, second in 1u32..12,
-            steps in proptest::collection::vec((0i64..3_000, 0i64..4_000, any::<bool>()), 1..200),
-        ) {
-            let ceilings = ceilings(&[(calls, length), (second, length * 5)]);
-            let mut ledger = Ledger::default();
-            let mut now = Timestamp(1_000_000);
-            let mut seen = Vec::new();
-            for (number, (pause, lasts, restart)) in steps.into_iter().enumerate() {
-                now.0 += pause;
-                if let Permit::NotBefore(at) = ledger.check(&ceilings, Class::Remove, now) {
-                    prop_assert!(at > now);
-                    now = at;
-                }
-                if ledger.check(&ceilings, Class::Remove, now) != Permit::Granted { continue; }
-                let id = CallId(number as i64);
-                ledger.begin(id, &[Class::Remove]);
-                seen.push(now.0 + lasts / 2);
-                let started_at = now;
-                now.0 += lasts;
-                if restart {
-                    let mut entries: Vec<LedgerEntry> = ledger.ended.get(&Class::Remove).into_iter().flatten()
-                        .map(|end| LedgerEntry {
-                            id: CallId(-1), class: Class::Remove, started_at: *end, ended_at: Some(*end) })
-                        .collect();
-                    entries.push(LedgerEntry { id, class: Class::Remove, started_at, ended_at: Some(now) });
-                    ledger = Ledger::restore(&entries);
-                } else {
-                    ledger.end(id, now, ceilings.longest());
-                }
-            }
-            for (calls, window) in [(calls, length), (second, length * 5)] {
-                for first in &seen {
-                    let last = first + i64::try_from(window * 1000).expect("small");
-                    let within = seen.iter().filter(|at| (*first..=last).contains(*at)).count();
-                    prop_assert!(within <= calls as usize, "{within} calls within {window} s");
-                }
-            }
-        }
-    }
-}
+mod tests;

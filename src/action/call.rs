@@ -163,7 +163,7 @@ impl Call {
             Class::Dm | Class::ColdDm => 2,
             Class::GroupMessage if matches!(self, Self::Welcome { .. }) => 4,
             Class::GroupMessage => 3,
-            Class::Add | Class::GroupCreate | Class::Read => 5,
+            Class::Add | Class::GroupCreate | Class::Read | Class::GroupRead | Class::LookUp => 5,
         }
     }
 

@@ -110,8 +110,10 @@ pub struct Status {
 pub struct CeilingUse {
     /// Whose.
     pub session: SessionName,
-    /// Which calls.
-    pub class: crate::action::Class,
+    /// Which calls: a class, or what the gateway counts together.
+    pub class: &'static str,
+    /// Who set it: `configured`, or `wawp` for the gateway's own.
+    pub source: &'static str,
     /// The window's length as people write it.
     pub window: String,
     /// Calls that hold a place in it.

@@ -247,6 +247,7 @@ impl Common {
         let ceilings = Ceilings::new(self.config.limits.clone(), self.config.pacing, own.first_started_at);
         let entries = self.store.ledger(&session.name, now - ceilings.longest()).await?;
         let ledger = Arc::new(Mutex::new(Ledger::restore(&entries)));
+        let ceilings = Arc::new(Mutex::new(ceilings));
         watched.push(Watched {
             session: session.name.clone(),
             ceilings: ceilings.clone(),

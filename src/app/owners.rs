@@ -5,7 +5,8 @@ use crate::{
     action::Class,
     api::{CeilingUse, ListStatus, Owners, Status},
     aside,
-    clock::{Clock, format_duration},
+    clock::{Clock, Timestamp, format_duration},
+    config::Window,
     facts::{Lookup, Subscription},
     ids::{Phone, SessionName},
     limits::{Ceilings, Ledger},
@@ -21,7 +22,7 @@ use tokio::sync::{Notify, mpsc};
 /// A session's ceilings and their use.
 pub(super) struct Watched {
     pub(super) session: SessionName,
-    pub(super) ceilings: Ceilings,
+    pub(super) ceilings: Arc<Mutex<Ceilings>>,
     pub(super) ledger: Arc<Mutex<Ledger>>,
 }
 
@@ -95,24 +96,33 @@ impl Owners for Desk {
 
     async fn limits(&self) -> Vec<CeilingUse> {
         let now = self.steady.now();
-        let mut uses = Vec::new();
-        for watched in &self.watched {
-            let ledger = watched.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            for class in Class::ALL {
-                for window in watched.ceilings.windows(class, now) {
-                    let text = format_duration(window.length);
-                    let used = u32::try_from(ledger.used(class, window.length, now)).unwrap_or(u32::MAX);
-                    self.metrics.set_ceiling(&watched.session, class, &text, used, window.calls);
-                    uses.push(CeilingUse {
-                        session: watched.session.clone(),
-                        class,
-                        window: text,
-                        used,
-                        limit: window.calls,
-                    });
-                }
-            }
+        let uses: Vec<CeilingUse> = self.watched.iter().flat_map(|watched| watched.uses(now)).collect();
+        for one in &uses {
+            self.metrics.set_ceiling(&one.session, one.class, &one.window, one.used, one.limit);
         }
+        uses
+    }
+}
+
+impl Watched {
+    /// Every window and cap as it stands at `now`.
+    fn uses(&self, now: Timestamp) -> Vec<CeilingUse> {
+        let ceilings = self.ceilings.lock().unwrap_or_else(PoisonError::into_inner);
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = |class: &'static str, source, classes: &[Class], window: Window| CeilingUse {
+            session: self.session.clone(),
+            class,
+            source,
+            window: format_duration(window.length),
+            used: u32::try_from(ledger.used(classes, window.length, now)).unwrap_or(u32::MAX),
+            limit: window.calls,
+        };
+        let mut uses = Vec::new();
+        for class in Class::ALL {
+            let windows = ceilings.windows(class, now);
+            uses.extend(windows.map(|window| one(class.as_str(), "configured", &[class], window)));
+        }
+        uses.extend(ceilings.caps().iter().map(|cap| one(cap.name, "wawp", cap.classes, cap.window)));
         uses
     }
 }

@@ -81,7 +81,7 @@ impl Courier {
         let client = self.client.clone();
         match checkup {
             Checkup::State(answer) => {
-                let state = self.counted(async move { client.state().await }).await?;
+                let state = self.counted(&[Class::Read], async move { client.state().await }).await?;
                 // The other method comes next: at once, as a call of its own.
                 if matches!(state, Err(CallError::Transient { retry_after: Some(Duration::ZERO), .. })) {
                     self.checkups.waiting.push_front(Checkup::State(answer));
@@ -90,7 +90,7 @@ impl Courier {
                 }
             }
             Checkup::Webhooks(answer) => {
-                let webhooks = self.counted(async move { client.webhooks().await }).await?;
+                let webhooks = self.counted(&[Class::Read], async move { client.webhooks().await }).await?;
                 let _ = answer.send(webhooks);
             }
             Checkup::Everything => {}

@@ -121,7 +121,7 @@ impl Courier {
         if request.answer.is_closed() {
             return Ok(());
         }
-        if self.permit(&[Class::Read], self.steady.now()) != Permit::Granted || self.is_paused() {
+        if self.permit(Class::READ_OF_PERSON, self.steady.now()) != Permit::Granted || self.is_paused() {
             let why = "the number is hidden and the ceiling for reads is used up";
             let _ = request.answer.send(Err(why.into()));
             return Ok(());
@@ -134,7 +134,7 @@ impl Courier {
 
     async fn ask_phone(&mut self, lid: Lid) -> Result<Result<Option<Phone>, CallError>, StoreError> {
         let client = self.client.clone();
-        let answer = self.reading(async move { client.phone_of(lid).await }).await?;
+        let answer = self.reading(Class::READ_OF_PERSON, async move { client.phone_of(lid).await }).await?;
         if let Ok(Some(phone)) = &answer {
             self.keep_pairs(vec![(*phone, lid)]).await?;
         }
@@ -177,12 +177,15 @@ impl Courier {
 
     /// Whether the background may read now, else when to try again: half of each window is for what cannot wait.
     fn share(&self, now: Timestamp) -> Result<(), Timestamp> {
+        let permitted = self.permit(Class::READ_OF_PERSON, now) == Permit::Granted;
+        let ceilings = self.ceilings();
         let ledger = self.ledger();
-        let mut windows = self.ceilings.windows(Class::Read, now);
-        let has_room = windows.all(|window| {
-            let half = usize::try_from(window.calls.div_ceil(2)).unwrap_or(usize::MAX);
-            ledger.used(Class::Read, window.length, now) < half
-        });
+        let mut windows = ceilings.windows(Class::Read, now);
+        let has_room = permitted
+            && windows.all(|window| {
+                let half = usize::try_from(window.calls.div_ceil(2)).unwrap_or(usize::MAX);
+                ledger.used(&[Class::Read], window.length, now) < half
+            });
         if has_room && !self.is_paused() { Ok(()) } else { Err(now + SHARE_USED) }
     }
 
@@ -216,7 +219,8 @@ impl Courier {
         }
         let from = self.inquiry.page_from.unwrap_or(0);
         let client = self.client.clone();
-        let answer = self.reading(async move { client.pairs(PAGE, from).await }).await?;
+        let answer =
+            self.reading(Class::READ_OF_PERSON, async move { client.pairs(PAGE, from).await }).await?;
         let (pairs, entries) = answer.unwrap_or_else(|error| {
             tracing::debug!(session = %self.session, %error, "the list of pairs could not be read");
             // Then one by one, until the next start.
@@ -266,10 +270,12 @@ impl Courier {
         self.inquiry.numbers_due = now + gap;
         let client = self.client.clone();
         let answer = if self.inquiry.doubtful.take() == Some(phone) {
-            let exists = self.reading(async move { client.is_on_whatsapp(phone).await }).await?;
+            let exists = self
+                .reading(Class::READ_OF_PERSON, async move { client.is_on_whatsapp(phone).await })
+                .await?;
             exists.map(|exists| if exists == Some(false) { Forward::Absent } else { Forward::Untold })
         } else {
-            match self.reading(async move { client.lid_of(phone).await }).await? {
+            match self.reading(Class::READ_OF_PERSON, async move { client.lid_of(phone).await }).await? {
                 Ok(Some(lid)) => Ok(Forward::Lid(lid)),
                 Ok(None) => {
                     self.inquiry.doubtful = Some(phone);

@@ -15,6 +15,7 @@ mod lanes;
 mod outcome;
 mod pacing;
 mod provisioning;
+mod quota;
 mod reads;
 mod reconcile;
 
@@ -78,8 +79,8 @@ pub struct Parts {
     pub wall: Arc<dyn Clock>,
     /// The steady clock: schedules and the ledger.
     pub steady: Arc<dyn Clock>,
-    /// The ceilings.
-    pub ceilings: Ceilings,
+    /// The ceilings; shared likewise.
+    pub ceilings: Arc<Mutex<Ceilings>>,
     /// The ledger, as restored; shared with whoever shows it.
     pub ledger: Arc<Mutex<Ledger>>,
     /// Who looks again at removals.
@@ -112,7 +113,7 @@ pub struct Courier {
     store: Arc<dyn Store>,
     wall: Arc<dyn Clock>,
     steady: Arc<dyn Clock>,
-    ceilings: Ceilings,
+    ceilings: Arc<Mutex<Ceilings>>,
     ledger: Arc<Mutex<Ledger>>,
     metrics: Arc<Metrics>,
     outbox_bell: watch::Receiver<()>,
@@ -135,6 +136,8 @@ pub struct Courier {
     listing_due: Option<Timestamp>,
     /// When to ask who we are.
     naming_due: Option<Timestamp>,
+    /// What the gateway allows, and when to ask it again.
+    quota: quota::Asking,
     other_form: HashSet<OutboxId>,
     /// What the row that goes next needs beside itself.
     prepared: Option<(OutboxId, provisioning::Prepared)>,
@@ -218,6 +221,7 @@ impl Courier {
             phones_turn: false,
             listing_due: None,
             naming_due: None,
+            quota: quota::Asking::default(),
             other_form: HashSet::new(),
             prepared: None,
             health: Health::new(),
@@ -336,7 +340,7 @@ impl Courier {
             }
         }
         let client = self.client.clone();
-        let outcome = self.reading(async move { client.me().await }).await?;
+        let outcome = self.reading(&[Class::Read], async move { client.me().await }).await?;
         if let Err(error) = &outcome
             && let Some(least) = outcome::least_pause(error)
         {
@@ -392,6 +396,9 @@ impl Courier {
     async fn write(&mut self, now: Timestamp) -> Result<Step, StoreError> {
         if let Err(at) = self.pacing.peek(now) {
             return Ok(Step::At(Some(at)));
+        }
+        if let Some(until) = self.quota.awaited(now) {
+            return Ok(Step::At(Some(until)));
         }
         let (open, mut due) = self.open_classes(now);
         if open.is_empty() {
@@ -454,7 +461,12 @@ impl Courier {
     }
 
     fn permit(&self, classes: &[Class], now: Timestamp) -> Permit {
-        self.ledger().check_all(&self.ceilings, classes, now)
+        let ceilings = self.ceilings();
+        self.ledger().check_all(&ceilings, classes, now)
+    }
+
+    fn ceilings(&self) -> MutexGuard<'_, Ceilings> {
+        self.ceilings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_paused(&self) -> bool {

@@ -34,14 +34,24 @@ impl clock::Clock for Steady {
 
 impl Pacing {
     pub(super) fn new(config: config::Pacing, clock: Arc<dyn Clock>) -> Self {
-        let clock = Steady(clock);
-        let limiter = |quota| RateLimiter::direct_with_clock(quota, clock.clone());
-        Self {
-            limiter: Quota::with_period(config.gap_min).map(limiter),
-            clock,
-            gap: config.gap_min,
-            spread: config.gap_max.saturating_sub(config.gap_min),
+        let spread = config.gap_max.saturating_sub(config.gap_min);
+        let mut pacing = Self {
+            limiter: None,
+            clock: Steady(clock),
+            gap: Duration::ZERO,
+            spread,
             not_before: Timestamp(0),
+        };
+        pacing.set_gap(config.gap_min);
+        pacing
+    }
+
+    /// The shortest pause from now on; chance adds as much as ever.
+    pub(super) fn set_gap(&mut self, gap: Duration) {
+        if self.gap != gap {
+            self.gap = gap;
+            let limiter = |quota| RateLimiter::direct_with_clock(quota, self.clock.clone());
+            self.limiter = Quota::with_period(gap).map(limiter);
         }
     }
 

@@ -87,7 +87,7 @@ impl Courier {
         if matches!(&self.prepared, Some((id, Prepared::Link(_))) if *id == row.id) {
             return Ok(go(row));
         }
-        match self.permit(&[Class::Read], now) {
+        match self.permit(Class::READ_OF_GROUP, now) {
             Permit::Granted => {}
             Permit::NotBefore(at) => return Ok(Clearance::Wait(Some(at))),
             Permit::AfterCall => return Ok(Clearance::Wait(None)),
@@ -97,7 +97,7 @@ impl Courier {
             }
         }
         let client = self.client.clone();
-        match self.reading(async move { client.invite_link(&group).await }).await? {
+        match self.reading(Class::READ_OF_GROUP, async move { client.invite_link(&group).await }).await? {
             Ok(link) => {
                 self.prepared = Some((row.id, Prepared::Link(link)));
                 Ok(go(row))
@@ -198,7 +198,7 @@ impl Courier {
                     let _ = self.stop.clone().run_until_cancelled(tokio::time::sleep(PAUSE)).await;
                 }
                 result => {
-                    let longest = self.ceilings.longest();
+                    let longest = self.ceilings().longest();
                     self.ledger().end(id, now, longest);
                     return result;
                 }

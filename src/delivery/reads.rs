@@ -71,20 +71,30 @@ impl Courier {
         if self.groups_paused(now) {
             return Ok(Err(Some(self.health.groups_paused_until)));
         }
-        let dues = [self.naming_due, self.wanted.next_due(), self.listing_due, self.rounds.next_due()];
+        let dues = [
+            self.naming_due,
+            self.quota.due,
+            self.wanted.next_due(),
+            self.listing_due,
+            self.rounds.next_due(),
+        ];
         let due = dues.into_iter().flatten().min();
         if due.is_none_or(|due| due > now) {
             // Nobody waits for the rest.
             let background = self.inquire(now).await?;
             return Ok(background.map_err(|at| [due, at].into_iter().flatten().min()));
         }
-        match self.permit(&[Class::Read], now) {
+        let is_due = |asked: Option<Timestamp>| asked.is_some_and(|due| due <= now);
+        let about_us = is_due(self.naming_due) || is_due(self.quota.due);
+        match self.permit(if about_us { &[Class::Read] } else { Class::READ_OF_GROUP }, now) {
             Permit::Granted => {}
             Permit::NotBefore(at) => return Ok(Err(Some(at))),
             Permit::AfterCall | Permit::Never => return Ok(Err(None)),
         }
-        if self.naming_due.is_some_and(|due| due <= now) {
+        if is_due(self.naming_due) {
             self.learn_who_we_are(now).await?;
+        } else if about_us {
+            self.ask_quota(now).await?;
         } else if self.listing_due.is_some_and(|due| due <= now) {
             // Before the rosters: a group that is both known and listed is read once.
             self.listing_due = Some(now + AGAIN);
@@ -105,6 +115,7 @@ impl Courier {
         let now = self.steady.now();
         self.listing_due = Some(now);
         self.naming_due = Some(now);
+        self.quota.begin(now);
         if self.permit(&[Class::Read], now) == Permit::Granted {
             self.learn_who_we_are(now).await?;
         }
@@ -124,7 +135,7 @@ impl Courier {
     async fn learn_who_we_are(&mut self, now: Timestamp) -> Result<(), StoreError> {
         self.naming_due = Some(now + AGAIN);
         let client = self.client.clone();
-        match self.reading(async move { client.me().await }).await? {
+        match self.reading(&[Class::Read], async move { client.me().await }).await? {
             Ok(me) => {
                 self.store.session_started(&self.session, me.person, now).await?;
                 self.naming_due = None;
@@ -143,7 +154,7 @@ impl Courier {
     /// same, and the others at first sight.
     async fn list_groups(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let client = self.client.clone();
-        let listed = match self.reading(async move { client.groups().await }).await? {
+        let listed = match self.reading(Class::READ_OF_GROUP, async move { client.groups().await }).await? {
             Ok(groups) => {
                 self.settle_doubted(Some(&groups)).await?;
                 self.listing_due = None;
@@ -169,30 +180,31 @@ impl Courier {
         Ok(())
     }
 
-    /// A read, which shows whether the session works.
+    /// A read, which shows whether the session works; it counts under `classes`.
     pub(super) async fn reading<T>(
         &mut self,
+        classes: &[Class],
         call: impl Future<Output = Outcome<T>> + Send,
     ) -> Result<Outcome<T>, StoreError> {
-        let outcome = self.counted(call).await?;
+        let outcome = self.counted(classes, call).await?;
         self.note_readiness(&outcome);
         Ok(outcome)
     }
 
-    /// A call of class `read`, in the ledger from its start to its end.
+    /// A call of class `read`, in the ledger under `classes` from its start to its end.
     pub(super) async fn counted<T>(
         &mut self,
+        classes: &[Class],
         call: impl Future<Output = Outcome<T>> + Send,
     ) -> Result<Outcome<T>, StoreError> {
-        let classes = vec![Class::Read];
-        let begun = self.store.begin(&self.session, Vec::new(), classes.clone(), self.steady.now()).await?;
+        let begun = self.store.begin(&self.session, Vec::new(), classes.to_vec(), self.steady.now()).await?;
         let Some(id) = begun else {
             return Ok(Err(CallError::Transient {
                 retry_after: None,
                 why: "the call could not begin".into(),
             }));
         };
-        self.ledger().begin(id, &classes);
+        self.ledger().begin(id, classes);
         let started = self.steady.elapsed();
         let outcome = call.await;
         let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
@@ -217,14 +229,15 @@ impl Courier {
         let read = match about {
             About::Roster => {
                 self.rounds.plan(group.clone(), now, fastrand::f64());
-                let roster = self.reading(async move { client.roster(&id).await }).await?;
+                let roster =
+                    self.reading(Class::READ_OF_GROUP, async move { client.roster(&id).await }).await?;
                 roster.map(|people| GroupSnapshot {
                     participants: Some(people),
                     ..GroupSnapshot::new(group.clone())
                 })
             }
             About::Info => {
-                let info = self.reading(async move { client.group(&id).await }).await?;
+                let info = self.reading(Class::READ_OF_GROUP, async move { client.group(&id).await }).await?;
                 info.map(|info| GroupSnapshot { participants: None, ..info })
             }
         };

@@ -183,7 +183,9 @@ impl Herald {
 
     async fn rest(&self, due: Option<Timestamp>, bell: &Notify) {
         let pause = due.map_or(ROUND, |due| due.since(self.parts.steady.now()).min(ROUND));
+        // In one order, so that equal worlds go equal ways.
         tokio::select! {
+            biased;
             () = bell.notified() => {}
             () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => {}
         }

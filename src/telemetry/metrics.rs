@@ -313,10 +313,10 @@ impl Metrics {
     }
 
     /// How much of a ceiling is in use.
-    pub fn set_ceiling(&self, session: &SessionName, class: Class, window: &str, used: u32, limit: u32) {
+    pub fn set_ceiling(&self, session: &SessionName, class: &str, window: &str, used: u32, limit: u32) {
         let labels = Ceiling {
             session: session.as_str().to_owned(),
-            class: class.as_str().to_owned(),
+            class: class.to_owned(),
             window: window.to_owned(),
         };
         self.ceiling_used.get_or_create(&labels).set(used.into());
@@ -355,7 +355,7 @@ mod tests {
         metrics.action("remove", RowState::Done, 1);
         metrics.gateway_call(Class::ColdDm, "done", 0.2);
         metrics.fact("subscription", "stale", 0.01);
-        metrics.set_ceiling(&SessionName::new("main"), Class::Remove, "1m", 4, 10);
+        metrics.set_ceiling(&SessionName::new("main"), "remove", "1m", 4, 10);
         let text = metrics.render();
         for line in [
             r#"perimeterd_events_total{source="webhook",outcome="stored"} 3"#,

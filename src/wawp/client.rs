@@ -10,6 +10,7 @@ pub use groups::Created;
 use super::{
     answer::{Body, What, classify},
     error::{CallError, Outcome},
+    quota::{self, Quota},
     redact::Redactor,
     roster,
     translate::identity,
@@ -323,6 +324,15 @@ impl Client {
             return Err(CallError::NotReady { why: "nobody is logged in".into() });
         }
         Ok(Me { person, name: wire::text(told, &["pushName", "name"]) })
+    }
+
+    /// What the gateway allows this instance by its own policy.
+    ///
+    /// # Errors
+    /// [`CallError`]; many plans and versions do not have the route.
+    pub async fn quota(&self) -> Outcome<Quota> {
+        let value = self.call(Method::GET, "/v2/session/rate-limit", None, What::Read, SHORT).await?;
+        Ok(quota::quota(&value))
     }
 
     pub(super) fn info_by_get(&self) -> &AtomicBool {

@@ -17,12 +17,14 @@
 //! | `roster` | participants and groups, of any engine |
 //! | [`translate`] | webhook body → domain events |
 //! | [`client`] [`session`] | the calls, one HTTP request each; no retry, no waiting |
+//! | [`quota`] | what the gateway allows by its own policy |
 //! | `answer` `failure` | status, headers and body → what it means, and the cause dug out of it |
 //! | [`error`] | what a failed call means for the caller |
 //! | `redact` | no token and no full number leaves in an error |
 
 pub mod client;
 pub mod error;
+pub mod quota;
 pub mod session;
 pub mod translate;
 

@@ -18,6 +18,7 @@ mod identity;
 mod lab;
 mod outages;
 mod outcomes;
+mod pacing;
 mod provisioning;
 mod quiet;
 mod reconcile;

@@ -90,6 +90,8 @@ words!(Class {
     GroupMessage = "group_message",
     Settings = "settings",
     Read = "read",
+    GroupRead = "group_read",
+    LookUp = "look_up",
 });
 
 words!(LearntFrom {
@@ -220,7 +222,7 @@ mod tests {
         for (value, word) in LearntFrom::WORDS {
             assert_eq!(value.as_str(), *word);
         }
-        assert_eq!((RowState::WORDS.len(), Class::WORDS.len()), (RowState::ALL.len(), Class::ALL.len()));
+        assert_eq!((RowState::WORDS.len(), Class::WORDS.len()), (RowState::ALL.len(), Class::ALL.len() + 2));
         assert_eq!((Hook::WORDS.len(), Aspect::WORDS.len()), (Hook::ALL.len(), Aspect::ALL.len()));
     }
 }
