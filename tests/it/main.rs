@@ -4,6 +4,7 @@
 
 mod alerts;
 mod architecture;
+mod ban_week;
 mod bodies;
 mod brake;
 mod ceilings;
