@@ -267,6 +267,8 @@ fn asked_line(asked: &Asked) -> String {
         Action::Alert { text }
         | Action::Log { text }
         | Action::Say { text, .. }
+        | Action::SetSubject { text, .. }
+        | Action::SetDescription { text, .. }
         | Action::Dm { text, .. } => {
             format!(" \"{text}\"")
         }

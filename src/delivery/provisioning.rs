@@ -87,6 +87,9 @@ impl Courier {
         if matches!(&self.prepared, Some((id, Prepared::Link(_))) if *id == row.id) {
             return Ok(go(row));
         }
+        if self.groups_paused(now) {
+            return self.put_off(row, self.health.groups_paused_until, row.note.clone(), now).await;
+        }
         match self.permit(Class::READ_OF_GROUP, now) {
             Permit::Granted => {}
             Permit::NotBefore(at) => return Ok(Clearance::Wait(Some(at))),

@@ -646,3 +646,31 @@ fn one_set_serves_all_threads() {
     shared::<PolicySet>();
     shared::<PolicyBook>();
 }
+
+#[test]
+fn groups_grow_by_numbers_and_mistakes_are_told() {
+    let set = body(
+        "group.add(\"+4915100000001\", #{ otherwise: \"invite\" });
+         create_group(#{ subject: \"Guild\", members: [\"+4915100000001\"], admins: [\"+4915100000002\"] });",
+    )
+    .unwrap();
+    let Outcome::Decided(Verdict { asked: all, .. }) = set.evaluate(&chain(&["p"]), &facts()) else {
+        panic!("it runs")
+    };
+    assert!(matches!(&all[0].action, Action::Add { invite: true, .. }));
+    let Action::CreateGroup { members, admins, .. } = &all[1].action else { panic!("{all:?}") };
+    assert_eq!((members.len(), admins.len()), (2, 1), "an admin is a member");
+    for (line, why) in [
+        ("group.add(\"0151\");", "needs an international number"),
+        ("group.add(member.left_by);", "this one is hidden"),
+        ("group.add(\"+4915100000001\", #{ otherwise: \"dm\" });", "`otherwise` can be"),
+        ("create_group(#{ members: [\"+4915100000001\"] });", "needs a `subject`"),
+        ("create_group(#{ subject: \"Guild\", members: [] });", "begins with 1 to"),
+        ("create_group(#{ subject: \"Guild\", member: [] });", "not `member`"),
+        ("create_group(#{ subject: \"Guild\", members: [\"+4915100000001\"], tags: [] });", "not available"),
+        ("group.set_subject(\" \");", "not empty"),
+    ] {
+        let told = format!("{:?}", body(line).err());
+        assert!(told.contains(why), "{line}: {told}");
+    }
+}

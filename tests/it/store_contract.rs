@@ -11,6 +11,7 @@ use std::{path::PathBuf, sync::Arc};
 
 mod brake;
 mod directory;
+mod groups;
 mod identity;
 mod incidents;
 mod journal;
@@ -121,6 +122,8 @@ on_sqlite! {
         a_join_heard_by_two_sessions_makes_one_run,
         a_join_told_by_phone_and_by_lid_makes_one_decision,
         a_session_is_new_again_with_another_number;
+    groups: a_change_is_judged_once_and_before_is_what_we_meant, what_we_set_ourselves_is_no_change,
+        an_invitation_goes_only_in_place_of_an_addition, a_made_group_is_ours_and_its_calls_follow;
     runs:
         a_run_is_committed_once,
         a_removal_is_written_once_and_its_dependents_are_cancelled,

@@ -24,6 +24,8 @@ const DELETIONS: &[&str] = &[
          WHERE received_at < ?1 AND state <> 'new'
          AND id < (SELECT max(id) FROM entries)
          AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.entry_id = e.id) LIMIT ?2)",
+    "DELETE FROM group_changes WHERE decision_id IN (SELECT decision_id FROM group_changes c
+         WHERE received_at < ?1 AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.id = c.decision_id) LIMIT ?2)",
     "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE last_at < ?1 LIMIT ?2)",
     "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE told_at < ?1 LIMIT ?2)",
     "DELETE FROM arrivals WHERE rowid IN (SELECT rowid FROM arrivals WHERE at < ?1 LIMIT ?2)",
