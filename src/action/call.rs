@@ -179,6 +179,26 @@ impl Call {
         self.is_message() || matches!(self, Self::CreateGroup { .. })
     }
 
+    /// Whether only an admin of its group may make it. Members may change name and description of some groups, but nothing
+    /// is known for sure of which.
+    pub fn needs_admin(&self) -> bool {
+        match self {
+            Self::Remove { .. }
+            | Self::AnnounceOnly { .. }
+            | Self::RevokeInvite { .. }
+            | Self::SetSubject { .. }
+            | Self::SetDescription { .. }
+            | Self::LockInfo { .. }
+            | Self::Add { .. }
+            | Self::Promote { .. } => true,
+            Self::Dm { .. }
+            | Self::Welcome { .. }
+            | Self::Say { .. }
+            | Self::Invite { .. }
+            | Self::CreateGroup { .. } => false,
+        }
+    }
+
     /// What of a group it sets, and to which value.
     pub fn sets(&self) -> Option<(Aspect, Value)> {
         match self {

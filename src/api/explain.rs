@@ -375,28 +375,34 @@ mod tests {
                 ..Verdict::default()
             },
             failure: None,
-            rows: vec![Row {
-                id: OutboxId(5),
-                decision: DecisionId(7),
-                session: SessionName::new("main"),
-                call: Call::Remove { group: group.clone(), member },
-                state: RowState::Refused,
-                attempts: 0,
-                created_at: received_at,
-                not_before: received_at,
-                expires_at: None,
-                settled_at: Some(received_at),
-                reason: "subscription ended".into(),
-                policy: "subscribers".into(),
-                line: 9,
-                note: Some("an admin is never removed".into()),
-                jid: person.jid(),
-                name: None,
-                person: Some(person),
-                present: Some(true),
-                wrote_to_us_at: None,
-                removal: None,
-            }],
+            rows: vec![refused(group, person, received_at)],
+        }
+    }
+
+    fn refused(group: &GroupId, person: Person, received_at: Timestamp) -> Row {
+        Row {
+            id: OutboxId(5),
+            decision: DecisionId(7),
+            session: SessionName::new("main"),
+            call: Call::Remove { group: group.clone(), member: PersonId(3) },
+            state: RowState::Refused,
+            attempts: 0,
+            created_at: received_at,
+            not_before: received_at,
+            expires_at: None,
+            settled_at: Some(received_at),
+            reason: "subscription ended".into(),
+            policy: "subscribers".into(),
+            line: 9,
+            note: Some("an admin is never removed".into()),
+            jid: person.jid(),
+            name: None,
+            person: Some(person),
+            present: Some(true),
+            wrote_to_us_at: None,
+            removal: None,
+            silences: 0,
+            authority: crate::store::Authority::Admin,
         }
     }
 

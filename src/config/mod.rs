@@ -105,6 +105,8 @@ pub struct Wawp {
     pub base_url: String,
     /// Of one call.
     pub timeout: Duration,
+    /// After a removal was answered as done and no leave was told: when a roster is to tell whether it took effect.
+    pub confirm_after: Duration,
 }
 
 /// `[[sessions]]`: one WhatsApp number of ours.

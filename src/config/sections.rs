@@ -79,10 +79,12 @@ pub(super) fn store(read: &Reader<'_>, node: Node, data_dir: &Path) -> Result<St
 }
 
 pub(super) fn wawp(read: &Reader<'_>, node: Node) -> Result<Wawp> {
-    let mut section = read.section(node, "[wawp]", &["base_url", "timeout"])?;
+    let mut section = read.section(node, "[wawp]", &["base_url", "timeout", "confirm_after"])?;
     Ok(Wawp {
         base_url: read.url(&read.required(&mut section, "base_url")?, "base_url")?,
         timeout: read.positive_duration(&read.required(&mut section, "timeout")?, "timeout")?,
+        confirm_after: read
+            .positive_duration(&read.required(&mut section, "confirm_after")?, "confirm_after")?,
     })
 }
 

@@ -57,7 +57,14 @@ impl Courier {
         let now = self.steady.now();
         let attempts = row.attempts + 1;
         let other_form = self.has_other_form(row);
-        let meaning = outcome::meaning(row, outcome, attempts, now, fastrand::f64(), other_form);
+        let made = outcome::Made {
+            attempts,
+            now,
+            chance: fastrand::f64(),
+            other_form,
+            confirm_after: self.config.wawp.confirm_after,
+        };
+        let meaning = outcome::meaning(row, outcome, made);
         let ending = self.ending(row, &rows, &answer, &meaning);
         self.heed_lock(row, &classes, outcome, now).await;
         self.end_as(id, ending).await?;
@@ -92,7 +99,7 @@ impl Courier {
             self.wanted.ask_roster(group.clone(), now);
         }
         self.follow(meaning.session, row);
-        Ok(())
+        self.heed_denial(row, outcome, now).await
     }
 
     /// The other form did it: calls about this group's people use it from now on.

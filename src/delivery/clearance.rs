@@ -146,6 +146,9 @@ impl Courier {
                 return self.end(row, RowState::Refused, note, now).await;
             }
         }
+        if let Some(held) = self.lacks_right(row, now).await? {
+            return Ok(held);
+        }
         match &row.call {
             Call::Remove { .. } => self.clear_removal(row, classes, now).await,
             Call::Welcome { .. } => self.clear_welcome(row, classes, now).await,
@@ -178,6 +181,9 @@ impl Courier {
         classes: Vec<Class>,
         now: Timestamp,
     ) -> Result<Clearance, StoreError> {
+        if let Some(given_up) = self.give_up_silent(row, now).await? {
+            return Ok(given_up);
+        }
         let Some(standing) = self.looks.standing(row, now).await? else { return Ok(Clearance::Looking) };
         if !matches!(standing, Standing::Unclear(_)) {
             self.looks.unclear_since.remove(&row.id);

@@ -118,6 +118,8 @@ mod tests {
             present: None,
             wrote_to_us_at: None,
             removal: None,
+            silences: 0,
+            authority: crate::store::Authority::Admin,
         }
     }
 

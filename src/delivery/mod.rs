@@ -18,6 +18,8 @@ mod provisioning;
 mod quota;
 mod reads;
 mod reconcile;
+mod rights;
+mod verify;
 
 pub use checkup::Checkup;
 pub use inquiry::{Listed, PhoneRequest};
@@ -31,7 +33,7 @@ use crate::{
     limits::{Ceilings, Ledger, Permit},
     retry,
     silence::Signs,
-    store::{Row, Settled, Store, StoreError},
+    store::{Row, Store, StoreError},
     telemetry::Metrics,
     wawp::client::Client,
 };
@@ -127,6 +129,7 @@ pub struct Courier {
     pacing: Pacing,
     lanes: Lanes,
     looks: Looks,
+    standing: rights::Standing,
     wanted: reads::Wanted,
     rounds: reconcile::Rounds,
     inquiry: inquiry::Inquiry,
@@ -216,6 +219,7 @@ impl Courier {
             pacing,
             lanes: Lanes::default(),
             looks,
+            standing: rights::Standing::default(),
             wanted: reads::Wanted::default(),
             rounds: reconcile::Rounds::new(every),
             phones_turn: false,
@@ -294,7 +298,7 @@ impl Courier {
         if self.health.suspect {
             return self.probe(now).await;
         }
-        self.verify_unknown(now).await?;
+        self.verify(now).await?;
         // Writes and look-ups take turns: neither a raid's removals nor its hidden numbers may starve the other.
         if std::mem::take(&mut self.phones_turn)
             && let Ok(request) = self.phones.try_recv()
@@ -375,23 +379,6 @@ impl Courier {
         Ok(())
     }
 
-    /// Removals whose outcome nobody knows: one roster read settles them (P8).
-    async fn verify_unknown(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        for row in self.store.unknown_removals(&self.session, now).await? {
-            if let Some(group) = row.call.group() {
-                self.wanted.ask_roster(group.clone(), now);
-            }
-            let later = Settled {
-                state: row.state,
-                not_before: Some(now + Duration::from_secs(60)),
-                note: row.note.clone(),
-                counts: true,
-            };
-            self.store.settle(None, vec![(row.id, later)], self.wall.now(), now).await?;
-        }
-        Ok(())
-    }
-
     /// Makes the next writing call, if one may go.
     async fn write(&mut self, now: Timestamp) -> Result<Step, StoreError> {
         if let Err(at) = self.pacing.peek(now) {
@@ -407,6 +394,7 @@ impl Courier {
         self.lanes.tidy(now);
         self.clear_doubts().await?;
         self.looks.begin_round(now);
+        self.standing.tidy(now, self.config.policies.evidence_wait);
         let mut waiting_lanes = Lanes::default();
         let (mut passed, mut limit) = (0, HEADS);
         loop {

@@ -73,18 +73,26 @@ pub(super) fn least_pause(error: &CallError) -> Option<Duration> {
     }
 }
 
-/// Reads an outcome. `attempts` counts the call just made; `chance` spreads the back-off; `other_form` tells whether
-/// there is another id form that has not been tried.
-pub(super) fn meaning(
-    row: &Row,
-    outcome: &Outcome<()>,
-    attempts: u32,
-    now: Timestamp,
-    chance: f64,
-    other_form: bool,
-) -> Meaning {
+/// A call that was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    /// Calls of this row so far, this one included.
+    pub(super) attempts: u32,
+    /// When it ended.
+    pub(super) now: Timestamp,
+    /// Spreads the back-off.
+    pub(super) chance: f64,
+    /// There is another id form that has not been tried.
+    pub(super) other_form: bool,
+    /// When a roster is to tell of a removal that was answered as done.
+    pub(super) confirm_after: Duration,
+}
+
+/// Reads an outcome.
+pub(super) fn meaning(row: &Row, outcome: &Outcome<()>, made: Made) -> Meaning {
+    let Made { attempts, now, chance, other_form, confirm_after } = made;
     let error = match outcome {
-        Ok(()) => return ended(RowState::Done, row.note.clone(), Consequence::Healthy),
+        Ok(()) => return done(row, now + confirm_after),
         Err(error) => error,
     };
     let note = Some(error.to_string());
@@ -145,6 +153,13 @@ pub(super) fn meaning(
     }
 }
 
+/// The answer of a removal proves little: a roster is to tell, should no leave be told until then.
+fn done(row: &Row, confirm_at: Timestamp) -> Meaning {
+    let mut done = ended(RowState::Done, row.note.clone(), Consequence::Healthy);
+    done.settled.not_before = matches!(row.call, Call::Remove { .. }).then_some(confirm_at);
+    done
+}
+
 fn waiting(due: Timestamp, note: Option<String>) -> Settled {
     Settled { state: RowState::Waiting, not_before: Some(due), note, counts: true }
 }
@@ -186,6 +201,8 @@ mod tests {
             present: None,
             wrote_to_us_at: None,
             removal: None,
+            silences: 0,
+            authority: crate::store::Authority::Admin,
         }
     }
 
@@ -200,8 +217,12 @@ mod tests {
 
     /// The row's state, whether the call counts, and whether the operator hears of it.
     fn come_to(row: &Row, error: CallError, attempts: u32) -> (RowState, bool, bool) {
-        let meaning = meaning(row, &Err(error), attempts, NOW, 0.5, false);
+        let meaning = meaning(row, &Err(error), made(attempts, false));
         (meaning.settled.state, meaning.settled.counts, meaning.alert)
+    }
+
+    fn made(attempts: u32, other_form: bool) -> Made {
+        Made { attempts, now: NOW, chance: 0.5, other_form, confirm_after: Duration::from_secs(130) }
     }
 
     fn why() -> String {
@@ -225,9 +246,9 @@ mod tests {
     #[test]
     fn an_unknown_outcome_ends_a_message_and_has_a_removal_looked_at() {
         let unknown = || CallError::Unknown { why: why() };
-        let told = meaning(&message(), &Err(unknown()), 1, NOW, 0.5, false);
+        let told = meaning(&message(), &Err(unknown()), made(1, false));
         assert_eq!((told.settled.state, told.settled.not_before), (RowState::Unknown, None));
-        let doubted = meaning(&removal(), &Err(unknown()), 1, NOW, 0.5, false);
+        let doubted = meaning(&removal(), &Err(unknown()), made(1, false));
         assert_eq!(doubted.settled.state, RowState::Unknown);
         assert_eq!(doubted.settled.not_before, Some(NOW + LOOK_AFTER));
     }
@@ -240,13 +261,13 @@ mod tests {
             (slow(None), SLOW_DOWN),
             (slow(Some(Duration::from_secs(90))), Duration::from_secs(90)),
         ] {
-            let meaning = meaning(&removal(), &Err(error), 1, NOW, 0.0, false);
+            let meaning = meaning(&removal(), &Err(error), Made { chance: 0.0, ..made(1, false) });
             assert_eq!((meaning.settled.state, meaning.settled.counts), (RowState::Waiting, false));
             let paused = if pause == NOT_READY { Consequence::Paused } else { Consequence::GroupsPaused };
             assert_eq!(meaning.session, paused(NOW + pause));
             assert_eq!(meaning.settled.not_before, Some(NOW + pause));
         }
-        let told = meaning(&message(), &Err(slow(None)), 1, NOW, 0.0, false);
+        let told = meaning(&message(), &Err(slow(None)), Made { chance: 0.0, ..made(1, false) });
         assert_eq!(told.session, Consequence::Paused(NOW + SLOW_DOWN), "of the gateway itself");
     }
 
@@ -259,11 +280,19 @@ mod tests {
     }
 
     #[test]
+    fn a_removal_that_is_done_is_confirmed_later() {
+        let done = meaning(&removal(), &Ok(()), made(1, false));
+        let look_at = Some(NOW + Duration::from_secs(130));
+        assert_eq!((done.settled.state, done.settled.not_before), (RowState::Done, look_at));
+        assert_eq!(meaning(&message(), &Ok(()), made(1, false)).settled.not_before, None);
+    }
+
+    #[test]
     fn the_other_form_of_the_id_is_tried_once() {
         let wrong = || Err(CallError::WrongIdentity { why: why() });
-        let first = meaning(&removal(), &wrong(), 1, NOW, 0.5, true);
+        let first = meaning(&removal(), &wrong(), made(1, true));
         assert_eq!((first.settled.state, first.session), (RowState::Waiting, Consequence::OtherForm));
-        let second = meaning(&removal(), &wrong(), 2, NOW, 0.5, false);
+        let second = meaning(&removal(), &wrong(), made(2, false));
         assert_eq!(second.settled.state, RowState::Refused);
     }
 }

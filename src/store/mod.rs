@@ -332,6 +332,23 @@ pub struct Row {
     /// For a removal: how the brake sees it, and what its undo needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
+    /// How often it was answered as done without effect.
+    pub silences: u32,
+    /// Whether the session may make calls that only an admin may make.
+    #[serde(skip)]
+    pub authority: Authority,
+}
+
+/// What one of our sessions may do in a group, as the directory knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Authority {
+    /// Nobody has told what it is there, or the call touches no group.
+    #[default]
+    Untold,
+    /// It is an admin.
+    Admin,
+    /// It is in it as a member only.
+    None,
 }
 
 /// How a row goes on.
@@ -339,7 +356,8 @@ pub struct Row {
 pub struct Settled {
     /// The new state: a final one, or `waiting` (again at `not_before`), or `unknown`.
     pub state: RowState,
-    /// For `waiting` and `unknown`: when to look at it next.
+    /// For `waiting` and `unknown`: when to look at it next. For a removal `done`: when a roster is to tell whether it took
+    /// effect, if no leave was told by then; only a roster taken from that moment on can tell.
     pub not_before: Option<Timestamp>,
     /// What to say about it.
     pub note: Option<String>,
@@ -462,7 +480,19 @@ pub trait Store: Brakes + People + Provisioning + Watch {
     /// Removals in `unknown` whose time to be looked at has come.
     async fn unknown_removals(&self, session: &SessionName, now: Timestamp) -> Result<Vec<Row>, StoreError>;
 
-    /// When time will next let a row of the session go, or a removal of unknown outcome is to be looked at. Rows that
+    /// Groups with removals of the session that were answered as done, whose leave nobody told, and that are to be
+    /// looked at by now. All of these groups' are looked at next at `again`; a day after the answer it stands.
+    ///
+    /// A roster that lists such a person puts the removal back in line, with the membership as it was; one that does not
+    /// confirms it. A leave confirms it too, and a new join closes the matter: that one needs a decision of its own.
+    async fn unconfirmed(
+        &self,
+        session: &SessionName,
+        now: Timestamp,
+        again: Timestamp,
+    ) -> Result<Vec<GroupId>, StoreError>;
+
+    /// When time will next let a row of the session go, or the outcome of a removal is to be looked at. Rows that
     /// [`Store::heads`] already gives are not counted; a moment in the past means: ask again now.
     async fn next_due(&self, session: &SessionName, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 

@@ -5,7 +5,7 @@ use crate::harness::{Bench, FAST_LIMITS, Setup, TOKEN, group, person};
 use perimeterd::{
     action::Class,
     ids::Person,
-    simulator::{Fault, Kind, Target, Via},
+    simulator::{Fault, Kind, Role, Target, Via},
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -182,4 +182,87 @@ async fn wrong_credentials_stop_the_queue_and_are_told_once() {
     restart(&mut bench, |_| ()).await;
     bench.until("the rows waited for it", async || bench.rows("done").await.len() == 3).await;
     assert_eq!(messages(&bench), 4);
+}
+
+/// The daemon runs, and looks after half a second whether what was answered as done has happened.
+async fn suspicious(setup: Setup) -> Bench {
+    let mut bench = Bench::prepare(setup).await;
+    bench.spawn_with(&["serve"], &[("PERIMETERD__WAWP__CONFIRM_AFTER", "500ms")]);
+    bench.ready().await;
+    bench
+}
+
+/// Whoever joins is removed.
+fn bouncer() -> Setup {
+    let bouncer = "fn on_join(member, group) { member.remove(\"not here\"); }\n".to_owned();
+    Setup { chain: r#"["bouncer"]"#, policies: vec![("bouncer.rhai", bouncer)], ..Setup::default() }
+}
+
+fn inside(bench: &Bench) -> usize {
+    bench.sim.with(|world| world.group(&group()).unwrap().members.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_was_only_answered_as_done_is_made_again() {
+    let bench = suspicious(bouncer()).await;
+    bench.sim.add_fault(Fault::on_class(Class::Remove, Kind::Silent).times(2));
+    bench.sim.join(&group(), &people(4), Via::Link).await;
+    bench.until("everybody is out", async || inside(&bench) == 1).await;
+    until_it_is(&bench, FIRST, "done", "answered as done, but the roster still lists them").await;
+    assert_eq!(bench.removed().len(), 6, "two of them twice");
+    let decided = bench.api("decisions?limit=100").await;
+    assert_eq!(decided["decisions"].as_array().unwrap().len(), 4, "one decision each");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_never_takes_effect_is_given_up_and_told() {
+    let bench = suspicious(bouncer()).await;
+    bench.sim.add_fault(Fault::on_class(Class::Remove, Kind::Silent));
+    bench.sim.join(&group(), &people(1), Via::Link).await;
+    until_it_is(&bench, FIRST, "dead", "answered as done 3 times").await;
+    assert_eq!(bench.removed().len(), 3);
+    assert!(bench.api("alerts").await.to_string().contains("answered as done 3 times"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_no_admin_removes_nobody_until_made_one() {
+    let mut bench = Bench::prepare(bouncer()).await;
+    let boss = person(FIRST + 50);
+    bench.sim.seat(&group(), &[boss], Role::Admin);
+    let me = bench.sim.me();
+    bench.sim.with(|world| {
+        let lid = world.known(me).unwrap();
+        world.group_mut(&group()).unwrap().members.insert(lid, Role::Participant);
+    });
+    bench.spawn();
+    bench.ready().await;
+    bench.sim.join(&group(), &people(2), Via::Link).await;
+    bench.until("it is told", async || bench.api("alerts").await.to_string().contains("no admin")).await;
+    bench.until("both wait", async || bench.rows("waiting").await.len() == 2).await;
+    assert_eq!(bench.removed().len(), 0, "a call without the right is what a spammer makes");
+    bench.sim.set_role(&group(), me, true, boss).await;
+    bench.until("both are out", async || bench.rows("done").await.len() == 2).await;
+    let told = bench.api("alerts").await["alerts"].clone();
+    let rights = told.as_array().unwrap().iter().filter(|alert| alert["kind"] == "admin_rights");
+    assert_eq!(
+        rights.map(|alert| alert["count"].as_u64().unwrap()).sum::<u64>(),
+        1,
+        "once for the group: {told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_the_gateway_denies_is_not_tried_for_everybody() {
+    let bench = Bench::start(bouncer()).await;
+    bench.sim.join(&group(), &people(1), Via::Link).await;
+    bench.until("the roster is known", async || bench.removed().len() == 1).await;
+    let me = bench.sim.me();
+    bench.sim.with(|world| {
+        let lid = world.known(me).unwrap();
+        world.group_mut(&group()).unwrap().members.insert(lid, Role::Participant);
+    });
+    bench.sim.join(&group(), &people(4)[1..], Via::Link).await;
+    bench.until("one was refused", async || bench.rows("refused").await.len() == 1).await;
+    bench.until("it is told", async || bench.api("alerts").await.to_string().contains("no admin")).await;
+    assert_eq!((bench.removed().len(), bench.rows("waiting").await.len()), (2, 2));
 }

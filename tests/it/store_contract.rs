@@ -10,6 +10,7 @@ use perimeterd::{
 use std::{path::PathBuf, sync::Arc};
 
 mod brake;
+mod confirm;
 mod directory;
 mod groups;
 mod identity;
@@ -164,6 +165,10 @@ on_sqlite! {
         welcomes_of_a_raid_go_out_as_one_when_it_is_over,
         private_messages_of_a_raid_become_a_summary,
         a_recorded_lockdown_collapses_nothing;
+    confirm:
+        a_removal_without_effect_is_made_again_and_was_none,
+        one_roster_answers_for_all_unconfirmed_removals_of_a_group,
+        whoever_came_back_is_not_removed_for_the_old_decision;
     twins:
         whoever_was_told_twice_is_removed_once,
         whoever_was_told_twice_is_welcomed_once,

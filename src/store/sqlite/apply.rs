@@ -3,6 +3,7 @@
 //! Rosters have a room of their own ([`super::roster`]); what a decision brings is written in [`super::commit`].
 
 use super::{
+    confirm,
     groups::{self, Group},
     journal,
     members::{self, At, Entrance},
@@ -191,6 +192,7 @@ impl Step<'_> {
                 Joining::Again => {}
             }
             members::enter(self.db, at, entrance)?;
+            confirm::close(self.db, at)?;
             counted = true;
             if !known.is_own {
                 self.arrival(group.id, jid, event.at, true)?;

@@ -1,7 +1,7 @@
 //! The delivery's side of the outbox: heads of the lanes, beginning and settling calls, taking up after a restart.
 
 use super::{
-    ledger, outbox,
+    confirm, ledger, outbox,
     views::{self, ROW},
     words::Word,
 };
@@ -97,7 +97,8 @@ pub(super) fn next_due(db: &Connection, session: &SessionName) -> Result<Option<
     let sql = "SELECT min(due) FROM (
                    SELECT min(not_before) AS due FROM outbox WHERE gate = 'time' AND session = ?1
                    UNION ALL SELECT min(not_before) FROM outbox
-                       WHERE kind = 'remove' AND state = 'unknown' AND session = ?1)";
+                       WHERE kind = 'remove' AND state = 'unknown' AND session = ?1
+                   UNION ALL SELECT min(not_before) FROM outbox WHERE confirm_at IS NOT NULL AND session = ?1)";
     let due = db.prepare_cached(sql)?.query_row([session.as_str()], |row| row.get(0))?;
     Ok(Option::<i64>::map(due, Timestamp))
 }
@@ -169,7 +170,12 @@ fn settle_one(
         RowState::Unknown => outbox::doubt(db, &row, later, note, now),
         RowState::Held => outbox::hold(db, id, note),
         RowState::Sending => Err(StoreError::Broken(format!("{id} cannot be settled as sending"))),
-        state => outbox::end(db, &row, state, note, now),
+        state => {
+            outbox::end(db, &row, state, note, now)?;
+            let look_at = settled.not_before.filter(|_| row.call.class() == Class::Remove);
+            let Some(look_at) = look_at.filter(|_| state == RowState::Done) else { return Ok(()) };
+            confirm::begin(db, id, look_at, now + look_at.since(ledger_now))
+        }
     }
 }
 

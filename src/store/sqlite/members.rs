@@ -176,6 +176,20 @@ pub(super) fn removed(db: &Connection, at: At, moment: Timestamp) -> Result<(), 
     Ok(())
 }
 
+/// Our removal had no effect: they are in as they were before it, and were not removed.
+pub(super) fn still_in(
+    db: &Connection,
+    at: At,
+    who: &Participant,
+    moment: Timestamp,
+) -> Result<(), StoreError> {
+    db.prepare_cached("UPDATE members SET present = 1, removal_open = 0, removed_at = NULL WHERE group_id = ? AND person_id = ?")?
+        .execute([at.group, at.person.0])?;
+    db.prepare_cached("UPDATE people SET removals = max(0, removals - 1) WHERE id = ?")?
+        .execute([at.person.0])?;
+    confirm(db, at, who, moment)
+}
+
 /// Their role is as told, unless one was told for a later moment; `false` if they are not known to be in. It is
 /// remembered even then: a promotion may overtake the join, and an admin must not be removed for it.
 pub(super) fn set_role(

@@ -24,6 +24,7 @@ mod brake;
 mod changes;
 mod checkpoint;
 mod commit;
+mod confirm;
 mod delivery;
 mod enqueue;
 mod groups;
@@ -242,6 +243,20 @@ impl Store for SqliteStore {
     async fn unknown_removals(&self, session: &SessionName, now: Timestamp) -> Result<Vec<Row>, StoreError> {
         let name = session.clone();
         self.readers.read(move |db| delivery::unknown_removals(db, &name, now)).await
+    }
+
+    async fn unconfirmed(
+        &self,
+        session: &SessionName,
+        now: Timestamp,
+        again: Timestamp,
+    ) -> Result<Vec<GroupId>, StoreError> {
+        let name = session.clone();
+        if !self.readers.read(move |db| confirm::is_due(db, &name, now)).await? {
+            return Ok(Vec::new());
+        }
+        let name = session.clone();
+        self.writer.run(move |db| confirm::look(db, &name, now, again)).await
     }
 
     async fn next_due(

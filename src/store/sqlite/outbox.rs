@@ -3,7 +3,7 @@
 //! Whatever ends a row goes through [`end`], so rows that wait for it are released or dropped in the same commit.
 
 use super::{
-    brake, changes,
+    brake, changes, confirm,
     members::{self, At},
     words::{Word, to_json},
 };
@@ -24,9 +24,10 @@ pub(super) struct Head {
     pub(super) group: Option<i64>,
     pub(super) person: Option<PersonId>,
     pub(super) unknown_at: Option<Timestamp>,
+    pub(super) note: Option<String>,
 }
 
-const HEAD: &str = "SELECT id, state, call, group_id, person_id, unknown_at FROM outbox";
+const HEAD: &str = "SELECT id, state, call, group_id, person_id, unknown_at, note FROM outbox";
 
 fn read_head(row: &Row<'_>) -> rusqlite::Result<Head> {
     use super::words::Columns;
@@ -37,6 +38,7 @@ fn read_head(row: &Row<'_>) -> rusqlite::Result<Head> {
         group: row.get("group_id")?,
         person: row.get::<_, Option<i64>>("person_id")?.map(PersonId),
         unknown_at: row.time_or_null("unknown_at")?,
+        note: row.get("note")?,
     })
 }
 
@@ -175,14 +177,26 @@ pub(super) struct Absence {
     pub(super) ours: bool,
 }
 
+/// What was said of a row, and what has become known since.
+pub(super) fn noted(said: Option<&str>, known: &str) -> String {
+    said.map_or_else(|| known.to_owned(), |said| format!("{said}; {known}"))
+}
+
+/// What settled a removal whose person is out.
+fn found_out(row: &Head) -> String {
+    let said = row.note.as_deref().filter(|_| row.state == RowState::Unknown);
+    noted(said, "they are out")
+}
+
 /// Somebody is out: a removal that was under way is done, one that only waited is needless.
 pub(super) fn absent(db: &Connection, at: At, now: Timestamp) -> Result<Absence, StoreError> {
     let mut absence = Absence::default();
+    confirm::close(db, at)?;
     for row in live_removals(db, at)? {
         absence.changed = true;
         if matches!(row.state, RowState::Sending | RowState::Unknown) {
             absence.ours = true;
-            end(db, &row, RowState::Done, Some("they are out"), now)?;
+            end(db, &row, RowState::Done, Some(&found_out(&row)), now)?;
         } else {
             end(db, &row, RowState::Cancelled, Some("left before the removal"), now)?;
         }
@@ -204,7 +218,8 @@ pub(super) fn still_there(db: &Connection, at: At, moment: Timestamp) -> Result<
         if row.state == RowState::Unknown && row.unknown_at.is_none_or(|doubted| doubted <= moment) {
             // Schedule time, which `now` is not: a moment that is surely over.
             let created = row_time(db, row.id.0)?;
-            wait(db, row.id, created, Some("the roster still lists them"), created)?;
+            let note = noted(row.note.as_deref(), "the roster still lists them, so it is made again");
+            wait(db, row.id, created, Some(&note), created)?;
             changed = true;
         }
     }
@@ -240,10 +255,10 @@ pub(super) fn merged_away(db: &Connection, at: At, by_us: bool) -> Result<(), St
     let note = if by_us { "another decision removed them already" } else { "left already" };
     for row in live_removals(db, at)? {
         let (state, note) = match row.state {
-            RowState::Sending | RowState::Unknown => (RowState::Done, "they are out"),
-            _ => (RowState::Cancelled, note),
+            RowState::Sending | RowState::Unknown => (RowState::Done, found_out(&row)),
+            _ => (RowState::Cancelled, note.to_owned()),
         };
-        end(db, &row, state, Some(note), row_time(db, row.id.0)?)?;
+        end(db, &row, state, Some(&note), row_time(db, row.id.0)?)?;
     }
     let sql =
         format!("{HEAD} WHERE group_id = ? AND person_id = ? AND kind = 'welcome' AND state = 'waiting'");

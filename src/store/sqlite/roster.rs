@@ -4,7 +4,7 @@
 
 use super::{
     apply::{Outcome, Step},
-    groups,
+    confirm, groups,
     members::{self, At, Entrance},
     outbox, people,
 };
@@ -43,6 +43,7 @@ impl Step<'_> {
             }
         }
         self.missing(event, group.id, &listed)?;
+        confirm::confirmed(self.db, group.id, &listed, event.at)?;
         if !group.adopted {
             groups::adopted(self.db, group.id, event.at)?;
         }
@@ -56,6 +57,14 @@ impl Step<'_> {
         who: &Participant,
         (adopted, is_own): (bool, bool),
     ) -> Result<(), StoreError> {
+        match confirm::listed(self.db, at, who, event.at)? {
+            confirm::Listed::Unrelated => {}
+            confirm::Listed::TooEarly => return Ok(()),
+            confirm::Listed::Undone => {
+                self.applied.outbox_changed = true;
+                return groups::resize(self.db, at.group, 1);
+            }
+        }
         match members::load(self.db, at)?.listed(event.at) {
             Listed::Outdated => return Ok(()),
             Listed::Known => members::confirm(self.db, at, who, event.at)?,

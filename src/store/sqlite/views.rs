@@ -17,7 +17,12 @@ use rusqlite::{Connection, Row as Columned, params};
 pub(super) const ROW: &str = "SELECT o.id, o.decision_id, o.session, o.call, o.state, o.attempts, o.created_at,
         o.not_before, o.expires_at, o.settled_at, o.reason, o.policy, o.line, o.note,
         o.kind = 'remove' AS is_removal, o.established, o.approved_at, o.undo,
-        o.person_id, o.group_id, p.phone, p.lid, p.wrote_to_us_at, m.jid, m.present, g.id_form,
+        o.person_id, o.group_id, p.phone, p.lid, p.wrote_to_us_at, m.jid, m.present, g.id_form, o.silences,
+        (SELECT CASE WHEN me.present AND me.role IN ('admin', 'creator') THEN 'admin'
+                     WHEN me.present AND me.role = 'member' THEN 'none' END
+         FROM group_sessions gs JOIN sessions s ON s.name = gs.session
+         LEFT JOIN members me ON me.group_id = gs.group_id AND me.person_id = s.person_id
+         WHERE gs.group_id = o.group_id AND gs.session = o.session) AS authority,
         coalesce(m.name, (SELECT n.name FROM members n WHERE n.person_id = o.person_id AND n.name IS NOT NULL LIMIT 1))
             AS name
     FROM outbox o LEFT JOIN people p ON p.id = o.person_id
@@ -63,6 +68,8 @@ pub(super) fn read_row(row: &Columned<'_>) -> rusqlite::Result<Row> {
         present: in_group.then_some(row.get::<_, Option<bool>>("present")?.unwrap_or(false)),
         wrote_to_us_at: row.time_or_null("wrote_to_us_at")?,
         removal: read_removal(row)?,
+        silences: row.count("silences")?,
+        authority: row.word_or_null("authority")?.unwrap_or_default(),
     })
 }
 

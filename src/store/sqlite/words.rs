@@ -7,7 +7,7 @@ use crate::{
     event::{Aspect, Hook, Role, Via},
     identity::LearntFrom,
     ids::{GroupId, Lid, Person, Phone, SessionName},
-    store::{EntryState, IdForm, RunState, Source, StoreError},
+    store::{Authority, EntryState, IdForm, RunState, Source, StoreError},
 };
 use rusqlite::{Row, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
@@ -46,6 +46,7 @@ words!(EntryState {
     PolicyError = "policy_error"
 });
 words!(RunState { Pending = "pending", Decided = "decided", PolicyError = "policy_error" });
+words!(Authority { Admin = "admin", None = "none", Untold = "untold" });
 words!(Mode { Observe = "observe", Enforce = "enforce" });
 words!(Role { Unknown = "unknown", Member = "member", Admin = "admin", Creator = "creator" });
 words!(Via {
