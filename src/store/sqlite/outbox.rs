@@ -88,6 +88,10 @@ pub(super) fn end(
                 members::removed(db, At { group, person }, now)?;
             }
         }
+        Call::RevokeInvite { .. } => {
+            // The old link is dead: an undo must not offer it.
+            db.prepare_cached("UPDATE groups SET invite = NULL WHERE id = ?")?.execute([row.group])?;
+        }
         call => {
             if let Some((group, set)) = row.group.zip(call.sets()) {
                 changes::set_by_us(db, group, set, now)?;

@@ -6,7 +6,7 @@ use super::{
     world::{World, after, at, club, dm, event, joined, left, main_session, record, remove, row, settled},
 };
 use perimeterd::{
-    action::{Class, RowState},
+    action::{Call, Class, RowState},
     brake::Terms,
     clock::Timestamp,
     event::{EventKind, GroupSnapshot, Via},
@@ -235,7 +235,15 @@ pub(crate) async fn the_undo_of_a_removal_is_kept_with_it(backend: &dyn Backend)
     let kept = undo(world.rows_of(run).await);
     assert_eq!(kept.lid, Some(super::world::lid(2)));
     assert_eq!((kept.phone, kept.invite.as_deref()), (Some(super::world::phone(2)), Some("AbCdEf")));
-    assert!(settled(RowState::Done).counts);
+
+    // A link that we killed leads nobody back.
+    let run = world.join(3, at(60)).await;
+    let revoke = Call::RevokeInvite { group: club() };
+    world.commit(record(run, at(60), vec![row(revoke, at(60))])).await;
+    let row = world.rows_of(run).await[0].id;
+    world.call(row, RowState::Done, at(61)).await;
+    world.join_and_remove(4, at(62)).await;
+    assert_eq!(undo(world.rows().await.into_iter().rev().collect()).invite, None);
 }
 
 /// Removals asked for, sent and ruled on at random moments: no window sees more of them begun than the allowance.
