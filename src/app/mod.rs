@@ -74,10 +74,11 @@ impl App {
         // Fails only if somebody installed one before us (a second daemon in one process): theirs serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let wall: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let http = wawp::client::http_client();
         let ground = Ground {
             store: Arc::new(sqlite::open(&config.store.path, wall.clone())?),
             wall,
-            gateway: Arc::new(wawp::client::http_client()),
+            gateway: Arc::new(http.clone()),
             web: Arc::new(subscriptions::client()?),
             tempo: Tempo::default(),
         };
@@ -96,9 +97,11 @@ impl App {
             .await
             .context("webhooks cannot be stored; free some disk space, then start again")?;
         announce(&config.server.data_dir, address)?;
+        // From the first answer on somebody may send a signal: nothing that takes time stands behind this.
+        let own_door = own_door::OwnDoor::new(http, &config, address);
+        let own_door = Arc::new(own_door.map_err(|why| anyhow::anyhow!("{why}"))?);
         serve(&lifecycle, listener, daemon.router.clone());
-        let own_door = own_door::OwnDoor::new(wawp::client::http_client(), &config, address);
-        daemon.door.open(Arc::new(own_door.map_err(|why| anyhow::anyhow!("{why}"))?));
+        daemon.door.open(own_door);
         lifecycle.ready();
         tracing::info!(%address, sessions = config.sessions.len(), "ready: webhooks can be stored");
         let configured = watch::Configured::now(&config);
