@@ -13,6 +13,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
+mod control_tests;
 mod engine_tests;
 mod identity_tests;
 mod meter_tests;
