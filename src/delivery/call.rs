@@ -94,6 +94,12 @@ impl Courier {
             // The gateway says they are not in it: a roster that is no longer from a cache will tell.
             self.wanted.ask_roster(group.clone(), now + crate::directory::ROSTER_LAG + PAUSE);
         }
+        if let (Err(CallError::Unknown { .. }), Some(_), Some(group)) =
+            (outcome, row.call.sets(), row.call.group())
+        {
+            // If the group shows it, it need not be made again.
+            self.wanted.ask(group.clone(), now);
+        }
         if let (Err(CallError::Unknown { .. }), Call::Add { group, .. }) = (outcome, &row.call) {
             // It is made again only while nobody shows them inside.
             self.wanted.ask_roster(group.clone(), now);

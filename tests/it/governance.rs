@@ -4,7 +4,7 @@ use crate::harness::{Bench, GROUP, Setup, group, person};
 use perimeterd::{
     clock::{Clock, SystemClock},
     ids::{Lid, Person},
-    simulator::{Addressing, Role},
+    simulator::{Addressing, Fault, Kind, Role, Target},
 };
 use serde_json::{Value, json};
 
@@ -187,4 +187,19 @@ async fn a_switch_that_engines_tell_inverted_is_read_before_it_is_believed() {
     bench.until("it is told", async || !bench.texts(GROUP).is_empty()).await;
     bench.settled().await;
     assert_eq!(bench.texts(GROUP), ["announce_only: false -> true"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_unknown_outcome_is_set_again_only_if_it_still_differs() {
+    for effect in [true, false] {
+        let bench = begin(setup(r#"["governance"]"#)).await;
+        // Nothing is heard of our own call: only a read can tell.
+        bench.sim.set_webhook(None);
+        bench.sim.add_fault(Fault::new(Target::Path("/subject".into()), Kind::Drop { effect }).times(1));
+        rename(&bench, "Buy here", wire("evt_1", now(), "Buy here", phone_jid(MEMBER))).await;
+        bench.until("it is judged", async || judged(&bench).await == 1).await;
+        bench.settled().await;
+        assert_eq!((subject(&bench), judged(&bench).await), ("Club".into(), 1));
+        assert_eq!(set(&bench), if effect { 1 } else { 2 }, "it took effect: {effect}");
+    }
 }

@@ -57,14 +57,16 @@ impl Step<'_> {
             let known = known(self.db, group, aspect)?;
             let ruling = rule(known.as_ref(), &value, event.at, manner);
             match ruling {
-                Ruling::Stale | Ruling::Doubtful => continue,
-                Ruling::First | Ruling::Same | Ruling::Changed => {}
+                Ruling::Stale => continue,
+                // What a call of ours was to bring about is believed of a read as well.
+                Ruling::Doubtful if !is_ours(self.db, group, aspect, &value, event.at)? => continue,
+                Ruling::Doubtful | Ruling::First | Ruling::Same | Ruling::Changed => {}
             }
             let at = known.as_ref().map_or(event.at, |known| known.at.max(event.at));
             let was_told =
                 manner != Manner::Read || (ruling == Ruling::Same && known.as_ref().is_some_and(|k| k.told));
             let now = Known { value, at, told: was_told };
-            let ours = by.is_some_and(|by| by.is_own) || is_ours(self.db, group, aspect, &now)?;
+            let ours = by.is_some_and(|by| by.is_own) || is_ours(self.db, group, aspect, &now.value, now.at)?;
             keep(self.db, group, aspect, &now)?;
             self.applied.outbox_changed |= fulfil(self.db, group, aspect, &now.value, self.now)?;
             news |= ruling != Ruling::Same;
@@ -140,16 +142,22 @@ fn distrust_switches(db: &Connection, group: i64) -> Result<(), StoreError> {
 }
 
 /// Whether a call of ours set an aspect to that value, or may have.
-fn is_ours(db: &Connection, group: i64, aspect: Aspect, now: &Known) -> Result<bool, StoreError> {
+fn is_ours(
+    db: &Connection,
+    group: i64,
+    aspect: Aspect,
+    value: &Value,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
     if aspect == Aspect::Invite {
         // What the new link is, only the gateway knows.
         let sql = "SELECT EXISTS (SELECT 1 FROM outbox WHERE group_id = ? AND kind = 'revoke_invite'
                        AND (state IN ('sending', 'unknown') OR (state = 'waiting' AND attempts > 0)
                             OR (state = 'done' AND settled_at >= ?)))";
-        let lately = now.at - ROSTER_LAG;
+        let lately = at - ROSTER_LAG;
         return Ok(db.prepare_cached(sql)?.query_row(params![group, lately.0], |row| row.get(0))?);
     }
-    Ok(tried(db, group, aspect, &now.value)?
+    Ok(tried(db, group, aspect, value)?
         .iter()
         .any(|(_, state, attempts)| matches!(state, RowState::Sending | RowState::Unknown) || *attempts > 0))
 }
