@@ -75,7 +75,9 @@ pub async fn run(parts: Parts, stop: CancellationToken) {
         let due = keeper.look().await;
         let pause = due.since(keeper.steady.now()).clamp(Duration::from_millis(1), LONGEST);
         let (pulse, door) = (keeper.pulse.clone(), keeper.door.clone());
+        // In one order, so that equal worlds go equal ways.
         tokio::select! {
+            biased;
             sign = signs.recv() => if let Some(sign) = sign { keeper.take(sign).await },
             () = pulse.spoke() => {}
             () = door.opened.notified() => keeper.set_out(),

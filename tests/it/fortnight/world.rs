@@ -188,6 +188,7 @@ fn downtime() -> Duration {
 fn configuration(simulator: &Options) -> String {
     let welcome = if fastrand::bool() { r#", "welcome""# } else { "" };
     let ramp = fastrand::choice(["0s", "14d"]).unwrap();
+    let canary = fastrand::choice(["0s", "8h"]).unwrap();
     let gap = fastrand::choice(["0s", "2s..6s"]).unwrap();
     format!(
         r#"
@@ -217,6 +218,9 @@ timeout = "5s"
 [pacing]
 gap = "{gap}"
 ramp = "{ramp}"
+[silence]
+after = "6h"
+canary = "{canary}"
 [brake]
 max = "1000/10m"
 share = 1.0
