@@ -32,6 +32,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const SHARE_USED: Duration = Duration::from_secs(3);
 /// Between two looks at the numbers of lists while all is known of them and nobody is hidden.
 const NUMBERS_AGAIN: Duration = Duration::from_secs(600);
+/// The same in a daemon that waits for longer while nothing rings.
+const NUMBERS_AT_LAST: Duration = Duration::from_secs(3600);
 /// After a start the rosters come first.
 const NUMBERS_FROM: Duration = Duration::from_secs(5);
 /// The least and the most between two questions about numbers, in seconds: slowly, and not in a beat.
@@ -243,7 +245,7 @@ impl Courier {
     /// The number to be asked about now; `None` if none is, and the next look is planned. On the way the lists are told
     /// what is known by now.
     async fn look_at_numbers(&mut self, now: Timestamp) -> Result<Option<Phone>, StoreError> {
-        self.inquiry.numbers_due = now + NUMBERS_AGAIN;
+        self.inquiry.numbers_due = now + self.idle.clamp(NUMBERS_AGAIN, NUMBERS_AT_LAST);
         let numbers = self.listed.numbers();
         if numbers.is_empty() {
             self.inquiry.doubtful = None;
