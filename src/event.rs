@@ -23,6 +23,15 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+/// Nobody who never wrote to the number may be written to until then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restriction {
+    /// Its end; `None` where it is not told.
+    pub until: Option<Timestamp>,
+    /// What was told, without any number.
+    pub why: String,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -102,6 +111,11 @@ pub enum EventKind {
     Canary {
         /// Its event id.
         nonce: String,
+    },
+    /// WhatsApp restricts the account of the session. Told again and again while it lasts.
+    Restricted {
+        /// How.
+        restriction: Restriction,
     },
     /// A roster that we fetched. The first one of a group is adopted silently, later ones correct the directory.
     Roster {

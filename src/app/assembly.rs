@@ -244,7 +244,7 @@ impl Common {
     ) -> anyhow::Result<Courier> {
         let now = self.steady.now();
         let own = self.store.session_started(&session.name, Person::default(), now).await?;
-        let ceilings = Ceilings::new(self.config.limits.clone(), self.config.pacing, own.first_started_at);
+        let ceilings = Ceilings::new(self.config.limits.clone(), self.config.pacing, own.young_since());
         let entries = self.store.ledger(&session.name, now - ceilings.longest()).await?;
         let ledger = Arc::new(Mutex::new(Ledger::restore(&entries)));
         let ceilings = Arc::new(Mutex::new(ceilings));

@@ -150,7 +150,6 @@ impl Courier {
     }
 
     /// The gateway tells that WhatsApp restricts the number until then: no stranger is written to before.
-    #[expect(dead_code, reason = "called by whoever reads the restriction from the session")]
     pub(super) async fn restricted_until(&mut self, until: Timestamp, why: &str) {
         let now = self.steady.now();
         let was = self.health.breaker.lock().cloned();

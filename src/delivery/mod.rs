@@ -6,6 +6,7 @@
 //!
 //! It decides nothing about people and knows no policy; it meets the pipeline only in the outbox.
 
+mod account;
 mod breaker;
 mod call;
 mod checkup;
@@ -139,6 +140,8 @@ pub struct Courier {
     listing_due: Option<Timestamp>,
     /// When to ask who we are.
     naming_due: Option<Timestamp>,
+    /// Our own number may have been paired anew or restricted.
+    account_due: bool,
     /// What the gateway allows, and when to ask it again.
     quota: quota::Asking,
     other_form: HashSet<OutboxId>,
@@ -225,6 +228,7 @@ impl Courier {
             phones_turn: false,
             listing_due: None,
             naming_due: None,
+            account_due: true,
             quota: quota::Asking::default(),
             other_form: HashSet::new(),
             prepared: None,
@@ -261,6 +265,7 @@ impl Courier {
             biased;
             _ = self.outbox_bell.changed() => {
                 self.inquiry.bell();
+                self.account_due = true;
                 None
             }
             () = self.looks.changed() => None,
@@ -386,6 +391,9 @@ impl Courier {
         }
         if let Some(until) = self.quota.awaited(now) {
             return Ok(Step::At(Some(until)));
+        }
+        if std::mem::take(&mut self.account_due) {
+            self.heed_account().await?;
         }
         let (open, mut due) = self.open_classes(now);
         if open.is_empty() {

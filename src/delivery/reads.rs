@@ -137,8 +137,12 @@ impl Courier {
         let client = self.client.clone();
         match self.reading(&[Class::Read], async move { client.me().await }).await? {
             Ok(me) => {
-                self.store.session_started(&self.session, me.person, now).await?;
+                let own = self.store.session_started(&self.session, me.person, now).await?;
+                self.ceilings().young_again(own.young_since());
                 self.naming_due = None;
+                if let Some(restriction) = &me.restriction {
+                    self.heed_restriction(restriction).await;
+                }
             }
             Err(error) if worth_asking_again(&error) => {}
             Err(error) => {

@@ -72,6 +72,7 @@ fn group_of(kind: &EventKind) -> Option<&GroupId> {
         EventKind::LockdownDue { .. } | EventKind::Recheck { .. } => None,
         EventKind::DirectMessage { .. }
         | EventKind::SessionStatus { .. }
+        | EventKind::Restricted { .. }
         | EventKind::Canary { .. }
         | EventKind::Met { .. }
         | EventKind::Ignored { .. } => None,

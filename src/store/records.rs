@@ -3,6 +3,7 @@
 use crate::{
     action::RowState,
     clock::Timestamp,
+    event::Restriction,
     facts::Subscription,
     ids::{EntryId, GroupId, Person, PersonId, Phone, SessionName},
 };
@@ -31,8 +32,19 @@ pub struct OwnSession {
     pub name: SessionName,
     /// Who it is.
     pub me: Person,
-    /// When it was first started: the ramp counts from here.
+    /// When it was first started.
     pub first_started_at: Timestamp,
+    /// When it was paired anew.
+    pub repaired_at: Option<Timestamp>,
+    /// What WhatsApp restricted last, perhaps over by now; its end is set.
+    pub restriction: Option<Restriction>,
+}
+
+impl OwnSession {
+    /// Since when the number is young: the ramp counts from here.
+    pub fn young_since(&self) -> Timestamp {
+        self.repaired_at.map_or(self.first_started_at, |at| at.max(self.first_started_at))
+    }
 }
 
 /// A subscription that the payment side pushed.

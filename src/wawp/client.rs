@@ -8,6 +8,7 @@ mod groups;
 pub use groups::Created;
 
 use super::{
+    account,
     answer::{Body, What, classify},
     error::{CallError, Outcome},
     quota::{self, Quota},
@@ -17,7 +18,7 @@ use super::{
     wire,
 };
 use crate::{
-    event::{GroupSnapshot, Participant},
+    event::{GroupSnapshot, Participant, Restriction},
     ids::{GroupId, Lid, Person, Phone},
     transport::{Transport, Unanswered},
 };
@@ -101,6 +102,8 @@ pub struct Me {
     pub person: Person,
     /// The profile name.
     pub name: Option<String>,
+    /// A restriction of the account that is in force.
+    pub restriction: Option<Restriction>,
 }
 
 impl Client {
@@ -323,7 +326,11 @@ impl Client {
         if person.is_nobody() {
             return Err(CallError::NotReady { why: "nobody is logged in".into() });
         }
-        Ok(Me { person, name: wire::text(told, &["pushName", "name"]) })
+        Ok(Me {
+            person,
+            name: wire::text(told, &["pushName", "name"]),
+            restriction: account::restriction(told),
+        })
     }
 
     /// What the gateway allows this instance by its own policy.

@@ -13,6 +13,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `account` | restrictions of the account that ride on `me` |
 //! | `wire` | readers for fields that come under many names and shapes |
 //! | `roster` | participants and groups, of any engine |
 //! | [`translate`] | webhook body → domain events |
@@ -28,6 +29,7 @@ pub mod quota;
 pub mod session;
 pub mod translate;
 
+mod account;
 mod answer;
 mod failure;
 mod redact;

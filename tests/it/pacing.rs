@@ -1,11 +1,15 @@
 //! The gateway's own limits cap ours, whatever the configuration allows.
 
 use crate::harness::{Bench, GROUP, Setup, group, person};
-use perimeterd::simulator::{
-    Via,
-    session::{RateLimits, RatePolicy},
+use perimeterd::{
+    clock::{Clock, SystemClock},
+    simulator::{
+        Via,
+        session::{RateLimits, RatePolicy, Status, Timelock},
+    },
 };
 use serde_json::Value;
+use std::time::Duration;
 
 const GREETING: &str = "fn on_join(member, group) { group.say(`welcome, ${member.name}`); }";
 
@@ -61,4 +65,58 @@ async fn where_the_gateway_tells_no_limits_the_configured_ones_hold_alone() {
     bench.until("it is said", async || bench.texts(GROUP).len() == 1).await;
     bench.until("it is told", async || bench.log().contains("does not tell its own limits")).await;
     assert!(caps(&bench).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_lock_that_a_webhook_tells_closes_the_way_to_strangers_and_is_told_once() {
+    let stranger = "fn on_join(member, group) { member.dm(`welcome`); }";
+    let mut bench = Bench::prepare(Setup {
+        chain: r#"["stranger"]"#,
+        policies: vec![("stranger.rhai", stranger.into())],
+        ..Setup::default()
+    })
+    .await;
+    bench.spawn();
+    bench.ready().await;
+    let end = SystemClock::new().now() + Duration::from_secs(3 * 24 * 3600);
+    bench.sim.set_restrictions(Some(Timelock::until(end)), None);
+    let locks = async || bench.api("limits").await["cold_locks"].clone();
+    bench.until("the lock is known", async || locks().await.to_string().contains("reachoutTimelock")).await;
+    for number in [4915100000601, 4915100000602] {
+        bench.sim.join(&group(), &[person(number)], Via::Link).await;
+    }
+    bench.until("both wait", async || bench.rows("waiting").await.len() == 2).await;
+    let alerts = bench.api("alerts").await;
+    let told = alerts["alerts"].as_array().unwrap().iter().filter(|alert| alert["kind"] == "locked");
+    assert_eq!(told.map(|alert| alert["count"].clone()).collect::<Vec<_>>(), [1]);
+    assert!(bench.texts("4915100000601@c.us").is_empty());
+}
+
+/// The limit of removals by the minute, as the daemon shows it.
+async fn removals_allowed(bench: &Bench) -> u64 {
+    let told = bench.api("limits").await;
+    let all = told["limits"].as_array().unwrap().iter();
+    all.filter(|one| one["class"] == "remove").map(|one| one["limit"].as_u64().unwrap()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_paired_anew_begins_low_again_and_a_restart_changes_nothing() {
+    let mut bench = Bench::start(Setup {
+        config_extra: "[pacing]\ngap = \"0s\"\nramp = \"3650d\"\n".into(),
+        ..Setup::default()
+    })
+    .await;
+    bench.kill();
+    // An old number.
+    let db = rusqlite::Connection::open(bench.path("data/perimeterd.db")).unwrap();
+    db.execute("UPDATE sessions SET first_started_at = 1", []).unwrap();
+    drop(db);
+    bench.spawn();
+    bench.ready().await;
+    assert_eq!(removals_allowed(&bench).await, 100_000, "our restart makes nobody young");
+    bench.sim.set_status(Status::ScanQrCode);
+    bench.sim.set_status(Status::Working);
+    let paired = async || bench.api("alerts").await.to_string().contains("paired by its QR code");
+    bench.until("operators hear of it", paired).await;
+    bench.until("it begins low", async || removals_allowed(&bench).await < 21_000).await;
 }

@@ -3,7 +3,7 @@
 //! Rosters have a room of their own ([`super::roster`]); what a decision brings is written in [`super::commit`].
 
 use super::{
-    confirm,
+    account, confirm,
     groups::{self, Group},
     journal,
     members::{self, At, Entrance},
@@ -23,6 +23,9 @@ use rusqlite::{Connection, params};
 
 /// Between two requests for the roster of a group that has none yet.
 const ASK_AGAIN: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Why a number is young again.
+pub(super) const ANOTHER: &str = "it is another number now";
 
 /// What an event came to: nothing worth a note, or why there was nothing to do.
 pub(super) type Outcome = Result<Option<String>, StoreError>;
@@ -101,7 +104,13 @@ impl Step<'_> {
 
     fn event(&mut self, event: &Event) -> Outcome {
         if !event.me.is_nobody() {
-            groups::note_me(self.db, &event.session, event.me, self.learnt(LearntFrom::Event))?;
+            let learnt = self.learnt(LearntFrom::Event);
+            if groups::is_another(self.db, &event.session, event.me)? {
+                let raised = account::paired(self.db, &event.session, ANOTHER, self.received_at)?;
+                self.applied.raised.push(raised);
+                self.applied.outbox_changed = true;
+            }
+            groups::note_me(self.db, &event.session, event.me, learnt)?;
         }
         let Some(group) = of_our_rights(&event.kind) else { return self.act(event) };
         let before = self.our_rights(group)?;
@@ -131,7 +140,11 @@ impl Step<'_> {
             EventKind::Recheck { decision, round } => timers::recheck(self, event, *decision, *round),
             EventKind::LockdownDue { group } => timers::release(self, event, group),
             EventKind::Sweep { group, after } => self.sweep(event, group, *after),
-            EventKind::SessionStatus { status } => self.session_state(event, status),
+            EventKind::SessionStatus { status } => {
+                self.watch_pairing(&event.session, status)?;
+                self.session_state(event, status)
+            }
+            EventKind::Restricted { restriction } => self.restricted(event, restriction),
             EventKind::Canary { nonce } => self.canary(event, nonce),
             EventKind::Met { name, people } => {
                 people.iter().try_for_each(|who| self.harvest(Some(*who), LearntFrom::Message))?;

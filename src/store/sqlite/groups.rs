@@ -1,7 +1,7 @@
 //! Groups, our sessions, and which of them are in which group.
 
 use super::{
-    people,
+    account, apply, people,
     words::{Columns, Word, to_json},
 };
 use crate::{
@@ -173,7 +173,8 @@ pub(super) fn known(db: &Connection) -> Result<Vec<KnownGroup>, StoreError> {
     found.into_iter().map(fill).collect()
 }
 
-const SESSION: &str = "SELECT s.name, s.first_started_at, s.person_id, p.phone, p.lid FROM sessions s
+const SESSION: &str =
+    "SELECT s.name, s.first_started_at, s.repaired_at, s.account, s.person_id, p.phone, p.lid FROM sessions s
                        LEFT JOIN people p ON p.id = s.person_id";
 
 fn read_session(row: &Row<'_>) -> rusqlite::Result<(Option<PersonId>, OwnSession)> {
@@ -181,6 +182,8 @@ fn read_session(row: &Row<'_>) -> rusqlite::Result<(Option<PersonId>, OwnSession
         name: row.session("name")?,
         me: row.person("phone", "lid")?,
         first_started_at: row.time_or_null("first_started_at")?.unwrap_or(Timestamp(0)),
+        repaired_at: row.time_or_null("repaired_at")?,
+        restriction: row.json("account")?,
     };
     Ok((row.get::<_, Option<i64>>("person_id")?.map(PersonId), session))
 }
@@ -211,6 +214,14 @@ pub(super) fn note_me(
     Ok(Some(found.id))
 }
 
+/// Whether that is another number than the session was known to have: a LID may be learnt late, a phone is not changed.
+pub(super) fn is_another(db: &Connection, name: &SessionName, me: Person) -> Result<bool, StoreError> {
+    let Some(told) = me.phone else { return Ok(false) };
+    let mut select = db.prepare_cached(&format!("{SESSION} WHERE s.name = ?"))?;
+    let known = select.query_row([name.as_str()], read_session).optional()?;
+    Ok(known.and_then(|(_, session)| session.me.phone).is_some_and(|phone| phone != told))
+}
+
 /// Notes that a session was started.
 pub(super) fn session_started(
     db: &Connection,
@@ -223,14 +234,11 @@ pub(super) fn session_started(
          SET first_started_at = coalesce(first_started_at, excluded.first_started_at)",
     )?
     .execute(params![name.as_str(), now.0])?;
-    let mut select = db.prepare_cached(&format!("{SESSION} WHERE s.name = ?"))?;
-    let (_, known) = select.query_row([name.as_str()], read_session)?;
-    if known.me.phone.is_some() && me.phone.is_some() && known.me.phone != me.phone {
-        // Paired with another number: to WhatsApp it is new.
-        db.prepare_cached("UPDATE sessions SET first_started_at = ?2 WHERE name = ?1")?
-            .execute(params![name.as_str(), now.0])?;
+    if is_another(db, name, me)? {
+        account::paired(db, name, apply::ANOTHER, now)?;
     }
     note_me(db, name, me, Learnt::new(LearntFrom::Gateway, now))?;
+    let mut select = db.prepare_cached(&format!("{SESSION} WHERE s.name = ?"))?;
     Ok(select.query_row([name.as_str()], read_session)?.1)
 }
 

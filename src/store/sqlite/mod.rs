@@ -18,6 +18,7 @@ use async_trait::async_trait;
 use std::{fs::File, sync::Arc};
 use tokio::sync::Notify;
 
+mod account;
 mod alerts;
 mod apply;
 mod brake;

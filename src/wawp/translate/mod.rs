@@ -13,7 +13,7 @@ mod pairs;
 #[cfg(test)]
 mod tests;
 
-use super::{redact, wire};
+use super::{account, redact, wire};
 use crate::{
     clock::Timestamp,
     event::{Event, EventKind},
@@ -67,11 +67,12 @@ pub fn translate(body: &[u8], context: &Context<'_>) -> Result<Vec<Event>, Unrea
         // The older API tells a session's state in a flat body without an event name.
         None => vec![telling.status(&envelope)?],
     };
+    let restriction = envelope.get("me").and_then(account::restriction);
+    let restriction = restriction.or_else(|| account::restriction(telling.payload));
+    let told = restriction.map(|restriction| EventKind::Restricted { restriction });
+    let kinds = kinds.into_iter().chain(told);
     let at = moment(telling.payload, &envelope, context.received_at);
-    Ok(kinds
-        .into_iter()
-        .map(|kind| Event { session: context.session.clone(), at, me: telling.me, kind })
-        .collect())
+    Ok(kinds.map(|kind| Event { session: context.session.clone(), at, me: telling.me, kind }).collect())
 }
 
 /// The envelope's `id`, if the element is one whole JSON object with a text id: what repeated deliveries share.

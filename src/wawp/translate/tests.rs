@@ -108,6 +108,7 @@ fn line(event: &Event) -> String {
         EventKind::MembershipUnclear { group: id } => format!("unclear {}", group(id)),
         EventKind::DirectMessage { from } => format!("private from {}", ids(*from)),
         EventKind::GroupMessage { group: id, from } => format!("message {} from {}", group(id), ids(*from)),
+        EventKind::Restricted { .. } => "restricted".into(),
         EventKind::SessionStatus { status } => format!("status {status}"),
         EventKind::Ignored { name } => format!("ignored {name}"),
         EventKind::Met { name, people } => {

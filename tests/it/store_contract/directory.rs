@@ -366,5 +366,5 @@ pub(crate) async fn a_session_is_new_again_with_another_number(backend: &dyn Bac
     assert_eq!(start(1, 20).await.first_started_at, at(10));
     let again = start(0, 30).await;
     assert_eq!((again.first_started_at, again.me), (at(10), person(1)));
-    assert_eq!(start(2, 40).await.first_started_at, at(40));
+    assert_eq!(start(2, 40).await.young_since(), at(40));
 }
