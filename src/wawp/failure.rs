@@ -47,7 +47,10 @@ pub(crate) fn cause(body: &Value) -> Cause {
 
 fn gather(value: &Value, cause: &mut Cause, depth: u8) {
     match value {
-        Value::String(text) => say(text, cause),
+        Value::String(text) => match nested(text).filter(|_| depth > 0) {
+            Some(inner) => gather(&inner, cause, depth - 1),
+            None => say(text, cause),
+        },
         Value::Array(items) => {
             items.iter().take(5).for_each(|item| gather(item, cause, depth.saturating_sub(1)))
         }
@@ -79,6 +82,11 @@ fn gather(value: &Value, cause: &mut Cause, depth: u8) {
         }
         _ => {}
     }
+}
+
+/// A body that was packed into a text on its way.
+fn nested(text: &str) -> Option<Value> {
+    text.trim_start().starts_with(['{', '[']).then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 fn say(text: &str, cause: &mut Cause) {
@@ -259,6 +267,13 @@ mod tests {
             cause(&json!({"statusCode": 500, "exception": {"message": "boom", "stack": "status 403"},
             "request": {"body": {"message": "rate limit, error 463"}}}));
         assert_eq!((cause.text.as_str(), cause.code, cause.status), ("boom", None, Some(500)));
+    }
+
+    #[test]
+    fn a_cause_inside_a_text_is_found() {
+        let packed = cause(&json!({"error": "{\"exception\":{\"message\":\"no\",\"data\":463}}"}));
+        assert_eq!((packed.text.as_str(), packed.code), ("no", Some(463)));
+        assert!(packed.is_locked());
     }
 
     #[test]

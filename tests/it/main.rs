@@ -18,6 +18,7 @@ mod harness;
 mod identity;
 mod lab;
 mod outages;
+mod outcome_table;
 mod outcomes;
 mod pacing;
 mod provisioning;
