@@ -112,6 +112,10 @@ impl Listed for Listings {
         self.0.numbers()
     }
 
+    fn is_protected(&self, phone: Phone, now: Timestamp) -> bool {
+        self.0.is_on_allowlist(phone, now)
+    }
+
     fn known(&self, replies: Vec<NumberReply>) {
         self.0.resolve(replies);
     }

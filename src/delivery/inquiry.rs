@@ -36,6 +36,9 @@ const NUMBERS_AGAIN: Duration = Duration::from_secs(600);
 const NUMBERS_AT_LAST: Duration = Duration::from_secs(3600);
 /// After a start the rosters come first.
 const NUMBERS_FROM: Duration = Duration::from_secs(5);
+/// A number that only a blacklist names is asked about again so much later than one of the allowlist: nobody waits for
+/// it, and a pair that an event tells is learnt without asking.
+const UNPROTECTED: Duration = Duration::from_secs(3 * 24 * 3600);
 /// The least and the most between two questions about numbers, in seconds: slowly, and not in a beat.
 const NUMBER_GAP: (u64, u64) = (10, 14);
 
@@ -52,6 +55,10 @@ pub struct PhoneRequest {
 pub trait Listed: Send + Sync + 'static {
     /// Those worth asking about, the most important first.
     fn numbers(&self) -> Vec<Phone>;
+
+    /// Whether somebody must not be ruled out while nobody knows whose this number is: then it is worth asking whether
+    /// anybody has it. For the others it is not: such questions look like scraping (`wawp-api.md` §4).
+    fn is_protected(&self, phone: Phone, now: Timestamp) -> bool;
 
     /// What is known of the LIDs of these numbers.
     fn known(&self, replies: Vec<NumberReply>);
@@ -259,8 +266,12 @@ impl Courier {
         }
         let doubtful = self.inquiry.doubtful.filter(|phone| records.iter().any(|one| one.phone == *phone));
         let wall = self.wall.now();
-        let due =
-            records.iter().filter(|record| record.ask_at() <= wall).min_by_key(|record| record.ask_at());
+        let ask_at = |record: &NumberRecord| {
+            let patience =
+                if self.listed.is_protected(record.phone, wall) { Duration::ZERO } else { UNPROTECTED };
+            if record.ask_at() == Timestamp(0) { record.ask_at() } else { record.ask_at() + patience }
+        };
+        let due = records.iter().filter(|record| ask_at(record) <= wall).min_by_key(|record| ask_at(record));
         Ok(doubtful.or(due.map(|record| record.phone)))
     }
 
@@ -279,10 +290,11 @@ impl Courier {
         } else {
             match self.reading(Class::READ_OF_PERSON, async move { client.lid_of(phone).await }).await? {
                 Ok(Some(lid)) => Ok(Forward::Lid(lid)),
-                Ok(None) => {
+                Ok(None) if self.listed.is_protected(phone, self.wall.now()) => {
                     self.inquiry.doubtful = Some(phone);
                     return Ok(());
                 }
+                Ok(None) => Ok(Forward::Untold),
                 Err(error) => Err(error),
             }
         };

@@ -141,6 +141,12 @@ impl ListBook {
         numbers
     }
 
+    /// Whether the allowlist names this number itself.
+    pub fn is_on_allowlist(&self, phone: Phone, now: Timestamp) -> bool {
+        let held = self.allowlist.as_ref().and_then(|list| list.file.in_force());
+        held.is_some_and(|held| held.value.find(Person::of_phone(phone), now).is_some())
+    }
+
     /// Takes what is known of the accounts behind [`ListBook::numbers`]; what was known before is forgotten.
     pub fn resolve(&self, replies: Vec<NumberReply>) {
         let resolved = Arc::new(Resolved::new(replies));
