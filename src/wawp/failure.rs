@@ -48,7 +48,8 @@ pub(crate) fn cause(body: &Value) -> Cause {
 fn gather(value: &Value, cause: &mut Cause, depth: u8) {
     match value {
         Value::String(text) => match nested(text).filter(|_| depth > 0) {
-            Some(inner) => gather(&inner, cause, depth - 1),
+            // Not a level deeper: the text stands for what it holds, and is shorter than what held it.
+            Some(inner) => gather(&inner, cause, depth),
             None => say(text, cause),
         },
         Value::Array(items) => {
