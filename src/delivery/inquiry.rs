@@ -38,7 +38,7 @@ const NUMBERS_AT_LAST: Duration = Duration::from_secs(3600);
 const NUMBERS_FROM: Duration = Duration::from_secs(5);
 /// A number that only a blacklist names is asked about again so much later than one of the allowlist: nobody waits for
 /// it, and a pair that an event tells is learnt without asking.
-const UNPROTECTED: Duration = Duration::from_secs(3 * 24 * 3600);
+const UNPROTECTED: Duration = Duration::from_secs(24 * 3600);
 /// The least and the most between two questions about numbers, in seconds: slowly, and not in a beat.
 const NUMBER_GAP: (u64, u64) = (10, 14);
 

@@ -158,9 +158,10 @@ async fn live(lab: &mut Lab) {
         }
         come(lab, day, Kind::Founder, FOUNDERS, 600).await;
         come(lab, day, Kind::Couple, COUPLES, 600).await;
+        // Not together with the raid: those who come in a raid are not written to one by one.
+        come(lab, day, Kind::Lapsed, LAPSED, 600).await;
         come(lab, day, Kind::Newcomer, NEWCOMERS, 60).await;
         come(lab, day, Kind::Raider, RAIDERS, 1).await;
-        come(lab, day, Kind::Lapsed, LAPSED, 30).await;
         let rest = Duration::from_secs(24 * 3600) - (lab.elapsed() - midnight);
         lab.pass(rest).await;
     }
