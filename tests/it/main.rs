@@ -12,6 +12,7 @@ mod demo;
 mod discreet;
 mod edges;
 mod edits;
+mod event_table;
 mod fortnight;
 mod governance;
 mod harness;

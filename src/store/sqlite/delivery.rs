@@ -125,7 +125,7 @@ pub(super) fn begin(
     ledger::begin(db, session, classes, ledger_now).map(Some)
 }
 
-/// Ends a call and settles its rows. A row that has reached its end meanwhile stays as it is.
+/// Ends a call and settles its rows. A row that has reached its end meanwhile stays there.
 pub(super) fn settle(
     db: &Connection,
     call: Option<CallId>,
@@ -158,7 +158,12 @@ fn settle_one(
         _ => false,
     };
     if !live {
-        return Ok(());
+        return match &settled.note {
+            Some(said) if (row.state, settled.state) == (RowState::Done, RowState::Unknown) => {
+                outbox::doubted_late(db, &row, said)
+            }
+            _ => Ok(()),
+        };
     }
     if row.state == RowState::Sending && !settled.counts {
         db.prepare_cached("UPDATE outbox SET attempts = attempts - 1 WHERE id = ?")?.execute([id.0])?;

@@ -186,10 +186,20 @@ pub(super) fn noted(said: Option<&str>, known: &str) -> String {
     said.map_or_else(|| known.to_owned(), |said| format!("{said}; {known}"))
 }
 
-/// What settled a removal whose person is out.
+/// What settles a removal that was under way.
+const OUT: &str = "they are out";
+
+/// What settled a removal whose person is out: all that was said of it still explains it.
 fn found_out(row: &Head) -> String {
-    let said = row.note.as_deref().filter(|_| row.state == RowState::Unknown);
-    noted(said, "they are out")
+    noted(row.note.as_deref(), OUT)
+}
+
+/// A removal was settled by its leave before its call gave up: the row tells of both.
+pub(super) fn doubted_late(db: &Connection, row: &Head, said: &str) -> Result<(), StoreError> {
+    let Some(before) = row.note.as_deref().and_then(|note| note.strip_suffix(OUT)) else { return Ok(()) };
+    let note = format!("{before}{said}; {OUT}");
+    db.prepare_cached("UPDATE outbox SET note = ?2 WHERE id = ?1")?.execute(params![row.id.0, note])?;
+    Ok(())
 }
 
 /// Somebody is out: a removal that was under way is done, one that only waited is needless.

@@ -160,7 +160,8 @@ pub(crate) fn identity(value: &Value) -> Person {
 }
 
 /// The payload's time, else the envelope's, else that of receipt; never later than the receipt, whatever clock the
-/// teller has.
+/// teller has, nor than WhatsApp's own time where the raw data has it: two engines of three write down when they told it,
+/// so a replay of something old would look new (`whatsapp-reality.md` §1.3).
 fn moment(payload: &Value, envelope: &Value, received_at: Timestamp) -> Timestamp {
     [payload.get("timestamp"), envelope.get("timestamp"), envelope.get("ts")]
         .into_iter()
@@ -169,6 +170,14 @@ fn moment(payload: &Value, envelope: &Value, received_at: Timestamp) -> Timestam
         .find(|number| *number > 0)
         .map_or(received_at, Timestamp::from_wire)
         .min(received_at)
+        .min(true_moment(payload).unwrap_or(received_at))
+}
+
+/// WhatsApp's own time of a change, as whatsmeow keeps it. Its zero time, of the year 1, is none.
+fn true_moment(payload: &Value) -> Option<Timestamp> {
+    let text = payload.get("_data")?.get("Timestamp")?.as_str()?;
+    let moment = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+    (moment > 0).then_some(Timestamp(moment))
 }
 
 fn not_json(error: &serde_json::Error) -> Unreadable {
