@@ -86,7 +86,8 @@ impl Stage<'_> {
     }
 
     /// The ids that the group can be asked about. WEBJS passes over the others in silence and fails only if none is left; the
-    /// other engines fail at the first. People who are to be added may be named by phone anywhere.
+    /// other engines fail at the first. People who are to be added may be named by phone anywhere, and who hides the phone
+    /// by LID: rosters and events name them so.
     fn of_the_right_form(
         &self,
         mut asked: Vec<String>,
@@ -96,7 +97,9 @@ impl Stage<'_> {
         let Gateway { engine, strict_ids, .. } = self.world.gateway;
         let wrong = |jid: &String| match (Jid::parse(jid), addressing) {
             (Some(Jid::Phone(_)), Addressing::Lid) => deed != Deed::Add,
-            (Some(Jid::Lid(_)), Addressing::Phone) => true,
+            (Some(Jid::Lid(lid)), Addressing::Phone) => {
+                self.world.profile(lid).is_none_or(|profile| !profile.hides_phone)
+            }
             _ => false,
         };
         if strict_ids && engine != Engine::Webjs && asked.iter().any(wrong) {
