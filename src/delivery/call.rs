@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     ids::OutboxId,
     limits::CallId,
-    store::{IdForm, Row, Settled, StoreError},
+    store::{Row, Settled, StoreError},
     wawp::{
         client::Created,
         error::{CallError, Outcome},
@@ -56,12 +56,12 @@ impl Courier {
         let outcome = &answer.as_ref().map(|_| ()).map_err(Clone::clone);
         let now = self.steady.now();
         let attempts = row.attempts + 1;
-        let other_form = self.has_other_form(row);
+        let next_form = self.next_form(row, now);
         let made = outcome::Made {
             attempts,
             now,
             chance: fastrand::f64(),
-            other_form,
+            next_form,
             confirm_after: self.config.wawp.confirm_after,
         };
         let meaning = outcome::meaning(row, outcome, made);
@@ -108,15 +108,6 @@ impl Courier {
         self.heed_denial(row, outcome, now).await
     }
 
-    /// The other form did it: calls about this group's people use it from now on.
-    async fn remember_form(&self, row: &Row) -> Result<(), StoreError> {
-        let (Some(group), true) = (row.call.group(), self.other_form.contains(&row.id)) else {
-            return Ok(());
-        };
-        let form = if self.jid(row).ends_with("@lid") { IdForm::Lid } else { IdForm::Phone };
-        self.store.use_form(group, form).await
-    }
-
     /// Ends a call with its rows, see [`Courier::end_as`].
     pub(super) async fn end_call(
         &mut self,
@@ -131,13 +122,17 @@ impl Courier {
         match consequence {
             Consequence::Healthy => {
                 // That this row went through says nothing of one that failed alone: that one keeps its back-off.
-                self.other_form.remove(&row.id);
+                self.forms.forget(row.id);
             }
             Consequence::Suspect => self.health.suspect = true,
             Consequence::Paused(until) => self.health.paused_until = until,
             Consequence::GroupsPaused(until) => self.health.groups_paused_until = until,
-            Consequence::OtherForm => {
-                self.other_form.insert(row.id);
+            Consequence::OtherForm => self.forms.turn(row.id),
+            Consequence::AskRoster => {
+                if let Some(group) = row.call.group() {
+                    self.wanted.ask_roster(group.clone(), self.steady.now());
+                    self.forms.await_roster(row.id, group.clone());
+                }
             }
         }
     }
@@ -181,28 +176,5 @@ impl Courier {
             }
         };
         outcome.map(|()| None)
-    }
-
-    /// The id to use for the person: the form the roster or event used, or the other one after a mismatch.
-    fn jid(&self, row: &Row) -> String {
-        if self.other_form.contains(&row.id) {
-            other_jid(row).unwrap_or_else(|| row.jid.clone())
-        } else {
-            row.jid.clone()
-        }
-    }
-
-    fn has_other_form(&self, row: &Row) -> bool {
-        !self.other_form.contains(&row.id) && other_jid(row).is_some()
-    }
-}
-
-/// The person's id in the form that the row does not use, if it is known.
-fn other_jid(row: &Row) -> Option<String> {
-    let person = row.person?;
-    if row.jid.ends_with("@lid") {
-        person.phone.map(crate::ids::Phone::jid)
-    } else {
-        person.lid.map(crate::ids::Lid::jid)
     }
 }

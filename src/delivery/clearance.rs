@@ -149,6 +149,9 @@ impl Courier {
         if let Some(held) = self.lacks_right(row, now).await? {
             return Ok(held);
         }
+        if let Some(put_off) = self.lacks_form(row, now).await? {
+            return Ok(put_off);
+        }
         match &row.call {
             Call::Remove { .. } => self.clear_removal(row, classes, now).await,
             Call::Welcome { .. } => self.clear_welcome(row, classes, now).await,

@@ -11,6 +11,7 @@ mod breaker;
 mod call;
 mod checkup;
 mod clearance;
+mod forms;
 mod inquiry;
 mod lanes;
 mod outcome;
@@ -44,7 +45,6 @@ use clearance::{Clearance, Looks};
 use lanes::Lanes;
 use pacing::Pacing;
 use std::{
-    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -144,7 +144,7 @@ pub struct Courier {
     account_due: bool,
     /// What the gateway allows, and when to ask it again.
     quota: quota::Asking,
-    other_form: HashSet<OutboxId>,
+    forms: forms::Forms,
     /// What the row that goes next needs beside itself.
     prepared: Option<(OutboxId, provisioning::Prepared)>,
     health: Health,
@@ -230,7 +230,7 @@ impl Courier {
             naming_due: None,
             account_due: true,
             quota: quota::Asking::default(),
-            other_form: HashSet::new(),
+            forms: forms::Forms::default(),
             prepared: None,
             health: Health::new(),
             stop: CancellationToken::new(),

@@ -1,5 +1,6 @@
 //! From a call's outcome to what happens to its row and to the session. Pure.
 
+use super::forms::{self, NextForm};
 use crate::{
     action::{Call, Class, RowState},
     clock::Timestamp,
@@ -41,6 +42,8 @@ pub(super) enum Consequence {
     GroupsPaused(Timestamp),
     /// The other id form is to be tried, now.
     OtherForm,
+    /// A roster is to tell the id.
+    AskRoster,
 }
 
 /// The word for an outcome in the metrics.
@@ -82,15 +85,15 @@ pub(super) struct Made {
     pub(super) now: Timestamp,
     /// Spreads the back-off.
     pub(super) chance: f64,
-    /// There is another id form that has not been tried.
-    pub(super) other_form: bool,
+    /// What may be tried should the form of the person's id be wrong.
+    pub(super) next_form: NextForm,
     /// When a roster is to tell of a removal that was answered as done.
     pub(super) confirm_after: Duration,
 }
 
 /// Reads an outcome.
 pub(super) fn meaning(row: &Row, outcome: &Outcome<()>, made: Made) -> Meaning {
-    let Made { attempts, now, chance, other_form, confirm_after } = made;
+    let Made { attempts, now, chance, next_form, confirm_after } = made;
     let error = match outcome {
         Ok(()) => return done(row, now + confirm_after),
         Err(error) => error,
@@ -100,8 +103,7 @@ pub(super) fn meaning(row: &Row, outcome: &Outcome<()>, made: Made) -> Meaning {
         CallError::Refused { .. } | CallError::Unsupported { .. } => {
             ended(RowState::Refused, note, Consequence::Healthy)
         }
-        CallError::WrongIdentity { .. } if other_form => again(now, note, Consequence::OtherForm),
-        CallError::WrongIdentity { .. } => ended(RowState::Refused, note, Consequence::Healthy),
+        CallError::WrongIdentity { .. } => named_wrongly(row, note, next_form, now),
         CallError::NotReady { .. } => {
             let due = now + NOT_READY;
             Meaning {
@@ -150,6 +152,19 @@ pub(super) fn meaning(row: &Row, outcome: &Outcome<()>, made: Made) -> Meaning {
         CallError::Unknown { .. } => {
             again(now + retry::back_off(attempts, None, chance), note, Consequence::Suspect)
         }
+    }
+}
+
+/// The id names nobody in the form that was used.
+fn named_wrongly(row: &Row, note: Option<String>, next_form: NextForm, now: Timestamp) -> Meaning {
+    match next_form {
+        NextForm::Other => again(now, note, Consequence::OtherForm),
+        NextForm::Roster => again(now + forms::LOOK, note, Consequence::AskRoster),
+        // Somebody stays inside who should not.
+        NextForm::None => Meaning {
+            alert: matches!(row.call, Call::Remove { .. }),
+            ..ended(RowState::Refused, note, Consequence::Healthy)
+        },
     }
 }
 
@@ -217,12 +232,12 @@ mod tests {
 
     /// The row's state, whether the call counts, and whether the operator hears of it.
     fn come_to(row: &Row, error: CallError, attempts: u32) -> (RowState, bool, bool) {
-        let meaning = meaning(row, &Err(error), made(attempts, false));
+        let meaning = meaning(row, &Err(error), made(attempts, NextForm::None));
         (meaning.settled.state, meaning.settled.counts, meaning.alert)
     }
 
-    fn made(attempts: u32, other_form: bool) -> Made {
-        Made { attempts, now: NOW, chance: 0.5, other_form, confirm_after: Duration::from_secs(130) }
+    fn made(attempts: u32, next_form: NextForm) -> Made {
+        Made { attempts, now: NOW, chance: 0.5, next_form, confirm_after: Duration::from_secs(130) }
     }
 
     fn why() -> String {
@@ -246,9 +261,9 @@ mod tests {
     #[test]
     fn an_unknown_outcome_ends_a_message_and_has_a_removal_looked_at() {
         let unknown = || CallError::Unknown { why: why() };
-        let told = meaning(&message(), &Err(unknown()), made(1, false));
+        let told = meaning(&message(), &Err(unknown()), made(1, NextForm::None));
         assert_eq!((told.settled.state, told.settled.not_before), (RowState::Unknown, None));
-        let doubted = meaning(&removal(), &Err(unknown()), made(1, false));
+        let doubted = meaning(&removal(), &Err(unknown()), made(1, NextForm::None));
         assert_eq!(doubted.settled.state, RowState::Unknown);
         assert_eq!(doubted.settled.not_before, Some(NOW + LOOK_AFTER));
     }
@@ -261,13 +276,13 @@ mod tests {
             (slow(None), SLOW_DOWN),
             (slow(Some(Duration::from_secs(90))), Duration::from_secs(90)),
         ] {
-            let meaning = meaning(&removal(), &Err(error), Made { chance: 0.0, ..made(1, false) });
+            let meaning = meaning(&removal(), &Err(error), Made { chance: 0.0, ..made(1, NextForm::None) });
             assert_eq!((meaning.settled.state, meaning.settled.counts), (RowState::Waiting, false));
             let paused = if pause == NOT_READY { Consequence::Paused } else { Consequence::GroupsPaused };
             assert_eq!(meaning.session, paused(NOW + pause));
             assert_eq!(meaning.settled.not_before, Some(NOW + pause));
         }
-        let told = meaning(&message(), &Err(slow(None)), Made { chance: 0.0, ..made(1, false) });
+        let told = meaning(&message(), &Err(slow(None)), Made { chance: 0.0, ..made(1, NextForm::None) });
         assert_eq!(told.session, Consequence::Paused(NOW + SLOW_DOWN), "of the gateway itself");
     }
 
@@ -281,18 +296,21 @@ mod tests {
 
     #[test]
     fn a_removal_that_is_done_is_confirmed_later() {
-        let done = meaning(&removal(), &Ok(()), made(1, false));
+        let done = meaning(&removal(), &Ok(()), made(1, NextForm::None));
         let look_at = Some(NOW + Duration::from_secs(130));
         assert_eq!((done.settled.state, done.settled.not_before), (RowState::Done, look_at));
-        assert_eq!(meaning(&message(), &Ok(()), made(1, false)).settled.not_before, None);
+        assert_eq!(meaning(&message(), &Ok(()), made(1, NextForm::None)).settled.not_before, None);
     }
 
     #[test]
-    fn the_other_form_of_the_id_is_tried_once() {
+    fn a_wrong_form_of_the_id_is_final_only_when_a_roster_knows_no_better() {
         let wrong = || Err(CallError::WrongIdentity { why: why() });
-        let first = meaning(&removal(), &wrong(), made(1, true));
+        let first = meaning(&removal(), &wrong(), made(1, NextForm::Other));
         assert_eq!((first.settled.state, first.session), (RowState::Waiting, Consequence::OtherForm));
-        let second = meaning(&removal(), &wrong(), made(2, false));
-        assert_eq!(second.settled.state, RowState::Refused);
+        let second = meaning(&removal(), &wrong(), made(2, NextForm::Roster));
+        assert_eq!((second.settled.state, second.session), (RowState::Waiting, Consequence::AskRoster));
+        let last = meaning(&removal(), &wrong(), made(3, NextForm::None));
+        assert_eq!((last.settled.state, last.alert), (RowState::Refused, true));
+        assert!(!meaning(&message(), &wrong(), made(3, NextForm::None)).alert);
     }
 }

@@ -246,7 +246,13 @@ impl Courier {
             }
         };
         match read {
-            Ok(snapshot) => self.append(EventKind::Roster { group: snapshot }, &group, at).await,
+            Ok(snapshot) => {
+                self.append(EventKind::Roster { group: snapshot }, &group, at).await?;
+                if about == About::Roster {
+                    self.forms.roster_read(&group, self.steady.now());
+                }
+                Ok(())
+            }
             Err(error) => {
                 self.read_failed(group, about, &error, now);
                 Ok(())

@@ -13,6 +13,7 @@ mod discreet;
 mod edges;
 mod edits;
 mod event_table;
+mod forms;
 mod fortnight;
 mod governance;
 mod harness;
