@@ -64,12 +64,21 @@ pub struct PersonRecord {
     pub learnt: Option<Learnt>,
 }
 
-/// Somebody whose phone is unknown while a run waits for it.
+/// The one id that is known of somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OnlyId {
+    /// The phone is not known.
+    Lid(Lid),
+    /// The LID is not known.
+    Phone(Phone),
+}
+
+/// Somebody one of whose ids is unknown while a run or a removal waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hidden {
     /// All that is known of them.
-    pub lid: Lid,
-    /// When the oldest run that waits for the phone was received.
+    pub id: OnlyId,
+    /// When the oldest run that waits for the other id was received.
     pub since: Timestamp,
 }
 

@@ -104,7 +104,7 @@ impl Identities for GoBetween {
     }
 }
 
-/// The numbers of the lists, as the couriers see them.
+/// The ids on the lists, as the couriers see them.
 pub(super) struct Listings(pub(super) Arc<ListBook>);
 
 impl Listed for Listings {
@@ -118,6 +118,18 @@ impl Listed for Listings {
 
     fn known(&self, replies: Vec<NumberReply>) {
         self.0.resolve(replies);
+    }
+
+    fn lids(&self) -> Vec<Lid> {
+        self.0.lids()
+    }
+
+    fn met(&self) {
+        self.0.look_again();
+    }
+
+    fn spares_by_lid(&self) -> bool {
+        self.0.spares_by_lid()
     }
 }
 

@@ -22,8 +22,9 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 /// So many looks are under way at once; a source that hangs is not asked by everybody.
 const LOOKS_AT_ONCE: usize = 16;
 
-/// Evidence that was missing is looked for again after this long.
-const EVIDENCE_AGAIN: Duration = Duration::from_secs(5);
+/// Evidence that is missing is looked for again after this long at least, and at most. In between after a quarter of the
+/// time since it was missed first: who is back soon is asked soon, and a long outage is no stampede.
+const EVIDENCE_AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
 /// Whether a row may go.
 pub(super) enum Clearance {
@@ -73,7 +74,7 @@ impl Looks {
         self.patience = AT_ONCE;
         let fresh_for = self.fresh_for;
         // Longer than the wait and the pause between two looks, however short the wait is.
-        let remembered = self.evidence_wait * 2 + EVIDENCE_AGAIN * 12;
+        let remembered = self.evidence_wait * 2 + EVIDENCE_AGAIN.1 * 2;
         self.under_way.retain(|_, (since, look)| !look.is_finished() || now.since(*since) <= fresh_for);
         self.unclear_since.retain(|_, since| now.since(*since) <= remembered);
     }
@@ -200,7 +201,7 @@ impl Courier {
                 if now.since(since) < self.looks.evidence_wait {
                     let note = format!("waits for evidence: {why}");
                     // Its lane goes on: what is missing for one is no reason to spare the next.
-                    let until = now + EVIDENCE_AGAIN;
+                    let until = now + (now.since(since) / 4).clamp(EVIDENCE_AGAIN.0, EVIDENCE_AGAIN.1);
                     let later = Settled {
                         state: RowState::Waiting,
                         not_before: Some(until),

@@ -1,4 +1,5 @@
-//! Who is behind an id: phones that a run asks for now, hidden people whose runs wait, numbers that lists name.
+//! Who is behind an id: phones that a run asks for now, people whose runs or removals wait for their other id, ids
+//! that lists name (those are [`super::listed`]'s).
 //!
 //! Only the first has somebody waiting for the answer. The other two are background: they come after every other read, and
 //! leave half of each ceiling to those. What is learnt goes to the store, which wakes whoever waited for it; when to ask
@@ -8,9 +9,7 @@ use super::Courier;
 use crate::{
     action::Class,
     clock::Timestamp,
-    identity::{
-        Forward, Hidden, Learnt, LearntFrom, NumberRecord, NumberReply, PRESSING_FOR, ask_again_after,
-    },
+    identity::{Hidden, Learnt, LearntFrom, OnlyId, PRESSING_FOR, ask_again_after},
     ids::{Lid, Phone},
     limits::Permit,
     store::StoreError,
@@ -30,17 +29,8 @@ const LEAST_PAGE: usize = 100;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// While the background has had its share of a ceiling.
 const SHARE_USED: Duration = Duration::from_secs(3);
-/// Between two looks at the numbers of lists while all is known of them and nobody is hidden.
-const NUMBERS_AGAIN: Duration = Duration::from_secs(600);
-/// The same in a daemon that waits for longer while nothing rings.
-const NUMBERS_AT_LAST: Duration = Duration::from_secs(3600);
 /// After a start the rosters come first.
 const NUMBERS_FROM: Duration = Duration::from_secs(5);
-/// A number that only a blacklist names is asked about again so much later than one of the allowlist: nobody waits for
-/// it, and a pair that an event tells is learnt without asking.
-const UNPROTECTED: Duration = Duration::from_secs(24 * 3600);
-/// The least and the most between two questions about numbers, in seconds: slowly, and not in a beat.
-const NUMBER_GAP: (u64, u64) = (10, 14);
 
 /// Somebody wants to know the phone behind a LID.
 pub struct PhoneRequest {
@@ -51,36 +41,25 @@ pub struct PhoneRequest {
     pub answer: oneshot::Sender<Result<Option<Phone>, String>>,
 }
 
-/// The numbers that the owner's lists name one by one.
-pub trait Listed: Send + Sync + 'static {
-    /// Those worth asking about, the most important first.
-    fn numbers(&self) -> Vec<Phone>;
-
-    /// Whether somebody must not be ruled out while nobody knows whose this number is: then it is worth asking whether
-    /// anybody has it. For the others it is not: such questions look like scraping (`wawp-api.md` §4).
-    fn is_protected(&self, phone: Phone, now: Timestamp) -> bool;
-
-    /// What is known of the LIDs of these numbers.
-    fn known(&self, replies: Vec<NumberReply>);
-}
-
 /// What the background asks, and when.
 pub(super) struct Inquiry {
     /// When to look who is hidden; `None`: when the bell rings.
     hidden_due: Option<Timestamp>,
     looked_at: Timestamp,
     /// When a hidden person was asked about last.
-    asked: BTreeMap<Lid, Timestamp>,
+    asked: BTreeMap<OnlyId, Timestamp>,
     /// The next page of the list of pairs, while it is being read.
     page_from: Option<usize>,
     /// How many pages it has.
     pages: Option<usize>,
     /// When to look at the numbers of lists.
-    numbers_due: Timestamp,
+    pub(super) numbers_due: Timestamp,
     /// No number is asked about before.
-    numbers_from: Timestamp,
+    pub(super) numbers_from: Timestamp,
     /// The gateway knows no LID of this one: whether anybody has it is asked next.
-    doubtful: Option<Phone>,
+    pub(super) doubtful: Option<Phone>,
+    /// The LIDs of lists whose phone is unknown, with when each was asked about last.
+    pub(super) unpaired: BTreeMap<Lid, Option<Timestamp>>,
 }
 
 impl Inquiry {
@@ -94,6 +73,7 @@ impl Inquiry {
             numbers_due: now,
             numbers_from: now + NUMBERS_FROM,
             doubtful: None,
+            unpaired: BTreeMap::new(),
         }
     }
 
@@ -110,15 +90,19 @@ impl Inquiry {
         hidden: &[Hidden],
         wall: Timestamp,
         now: Timestamp,
-    ) -> (Vec<Lid>, Option<Timestamp>) {
-        self.asked.retain(|lid, _| hidden.iter().any(|one| one.lid == *lid));
+    ) -> (Vec<OnlyId>, Option<Timestamp>) {
+        self.asked.retain(|id, _| hidden.iter().any(|one| one.id == *id));
         let (mut due, mut next) = (Vec::new(), None);
         for one in hidden {
             let age = wall.since(one.since);
             let Some(pause) = ask_again_after(age) else { continue };
-            // Its run has just asked.
-            let at = self.asked.get(&one.lid).map_or(now + pause.saturating_sub(age), |last| *last + pause);
-            if at <= now { due.push(one.lid) } else { next = [next, Some(at)].into_iter().flatten().min() }
+            // The run of somebody hidden has just asked; for a LID nobody has.
+            let first = || match one.id {
+                OnlyId::Lid(_) => now + pause.saturating_sub(age),
+                OnlyId::Phone(_) => now,
+            };
+            let at = self.asked.get(&one.id).map_or_else(first, |last| *last + pause);
+            if at <= now { due.push(one.id) } else { next = [next, Some(at)].into_iter().flatten().min() }
         }
         (due, next)
     }
@@ -150,6 +134,15 @@ impl Courier {
         Ok(answer)
     }
 
+    async fn ask_lid(&mut self, phone: Phone) -> Result<Result<(), CallError>, StoreError> {
+        let client = self.client.clone();
+        let answer = self.reading(Class::READ_OF_PERSON, async move { client.lid_of(phone).await }).await?;
+        if let Ok(Some(lid)) = &answer {
+            self.keep_pairs(vec![(phone, *lid)]).await?;
+        }
+        Ok(answer.map(drop))
+    }
+
     /// Keeps pairs that the gateway told; whoever waited for one is looked at now.
     async fn keep_pairs(&mut self, pairs: Vec<(Phone, Lid)>) -> Result<(), StoreError> {
         let learnt = Learnt::new(LearntFrom::Gateway, self.wall.now());
@@ -174,11 +167,11 @@ impl Courier {
             };
         }
         if self.inquiry.numbers_due <= now
-            && let Some(phone) = self.look_at_numbers(now).await?
+            && let Some(id) = self.look_at_listed(now).await?
         {
             match self.share(now) {
                 Err(at) => self.inquiry.numbers_due = at,
-                Ok(()) => return self.ask_about_number(phone, now).await.map(Ok),
+                Ok(()) => return self.ask_about_listed(id, now).await.map(Ok),
             }
         }
         Ok(Err([self.inquiry.hidden_due, Some(self.inquiry.numbers_due)].into_iter().flatten().min()))
@@ -199,11 +192,12 @@ impl Courier {
     }
 
     /// Who is to be asked about now; `None` if nobody is, and the next look is planned.
-    async fn look_for_hidden(&mut self, now: Timestamp) -> Result<Option<Vec<Lid>>, StoreError> {
+    async fn look_for_hidden(&mut self, now: Timestamp) -> Result<Option<Vec<OnlyId>>, StoreError> {
         let wall = self.wall.now();
-        let hidden = self.store.hidden(&self.session, wall - PRESSING_FOR, HIDDEN_AT_ONCE).await?;
+        let (since, lids_too) = (wall - PRESSING_FOR, self.listed.spares_by_lid());
+        let hidden = self.store.hidden(&self.session, since, lids_too, HIDDEN_AT_ONCE).await?;
         self.inquiry.looked_at = now;
-        if !hidden.is_empty() {
+        if hidden.iter().any(|one| matches!(one.id, OnlyId::Lid(_))) {
             // A number that a list names since the last look may be theirs.
             self.inquiry.numbers_due = self.inquiry.numbers_due.min(self.inquiry.numbers_from.max(now));
         }
@@ -217,12 +211,16 @@ impl Courier {
     }
 
     /// One question: about one of them, or for a page of the list of all pairs where that is fewer questions.
-    async fn ask_about_hidden(&mut self, due: Vec<Lid>, now: Timestamp) -> Result<(), StoreError> {
+    async fn ask_about_hidden(&mut self, due: Vec<OnlyId>, now: Timestamp) -> Result<(), StoreError> {
         let in_bulk = due.len() > FEW && self.inquiry.pages.is_none_or(|pages| pages < due.len());
         if self.inquiry.page_from.is_none() && !in_bulk {
             self.inquiry.asked.insert(due[0], now);
-            if let Err(error) = self.ask_phone(due[0]).await? {
-                tracing::debug!(session = %self.session, %error, "a hidden number could not be asked for");
+            let asked = match due[0] {
+                OnlyId::Lid(lid) => self.ask_phone(lid).await?.map(drop),
+                OnlyId::Phone(phone) => self.ask_lid(phone).await?,
+            };
+            if let Err(error) = asked {
+                tracing::debug!(session = %self.session, %error, "somebody's other id could not be asked for");
             }
             return Ok(());
         }
@@ -245,70 +243,7 @@ impl Courier {
             self.inquiry.pages = Some(1 + from / LEAST_PAGE);
         }
         self.inquiry.page_from = None;
-        self.inquiry.asked.extend(due.into_iter().map(|lid| (lid, now)));
-        Ok(())
-    }
-
-    /// The number to be asked about now; `None` if none is, and the next look is planned. On the way the lists are told
-    /// what is known by now.
-    async fn look_at_numbers(&mut self, now: Timestamp) -> Result<Option<Phone>, StoreError> {
-        self.inquiry.numbers_due = now + self.idle.clamp(NUMBERS_AGAIN, NUMBERS_AT_LAST);
-        let numbers = self.listed.numbers();
-        if numbers.is_empty() {
-            self.inquiry.doubtful = None;
-            return Ok(None);
-        }
-        let records = self.store.numbers(numbers).await?;
-        self.listed.known(records.iter().filter_map(NumberRecord::best).collect());
-        if now < self.inquiry.numbers_from {
-            self.inquiry.numbers_due = self.inquiry.numbers_from;
-            return Ok(None);
-        }
-        let doubtful = self.inquiry.doubtful.filter(|phone| records.iter().any(|one| one.phone == *phone));
-        let wall = self.wall.now();
-        let ask_at = |record: &NumberRecord| {
-            let patience =
-                if self.listed.is_protected(record.phone, wall) { Duration::ZERO } else { UNPROTECTED };
-            if record.ask_at() == Timestamp(0) { record.ask_at() } else { record.ask_at() + patience }
-        };
-        let due = records.iter().filter(|record| ask_at(record) <= wall).min_by_key(|record| ask_at(record));
-        Ok(doubtful.or(due.map(|record| record.phone)))
-    }
-
-    /// One question about a number: which LID it has, or, where the gateway knows none, whether anybody has it. A miss
-    /// alone proves nothing: the gateway may not have met them.
-    async fn ask_about_number(&mut self, phone: Phone, now: Timestamp) -> Result<(), StoreError> {
-        let gap = Duration::from_secs(fastrand::u64(NUMBER_GAP.0..=NUMBER_GAP.1));
-        self.inquiry.numbers_from = now + gap;
-        self.inquiry.numbers_due = now + gap;
-        let client = self.client.clone();
-        let answer = if self.inquiry.doubtful.take() == Some(phone) {
-            let exists = self
-                .reading(Class::READ_OF_PERSON, async move { client.is_on_whatsapp(phone).await })
-                .await?;
-            exists.map(|exists| if exists == Some(false) { Forward::Absent } else { Forward::Untold })
-        } else {
-            match self.reading(Class::READ_OF_PERSON, async move { client.lid_of(phone).await }).await? {
-                Ok(Some(lid)) => Ok(Forward::Lid(lid)),
-                Ok(None) if self.listed.is_protected(phone, self.wall.now()) => {
-                    self.inquiry.doubtful = Some(phone);
-                    return Ok(());
-                }
-                Ok(None) => Ok(Forward::Untold),
-                Err(error) => Err(error),
-            }
-        };
-        let answer = answer.unwrap_or_else(|error| {
-            tracing::debug!(session = %self.session, %error, "a listed number could not be asked about");
-            Forward::Untold
-        });
-        let at = self.wall.now();
-        if self.store.keep_reply(NumberReply { phone, answer, at }).await? > 0 {
-            self.journal_bell.notify_one();
-        }
-        // The lists hear of it at once.
-        let records = self.store.numbers(self.listed.numbers()).await?;
-        self.listed.known(records.iter().filter_map(NumberRecord::best).collect());
+        self.inquiry.asked.extend(due.into_iter().map(|id| (id, now)));
         Ok(())
     }
 }

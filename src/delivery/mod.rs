@@ -14,6 +14,7 @@ mod clearance;
 mod forms;
 mod inquiry;
 mod lanes;
+mod listed;
 mod outcome;
 mod pacing;
 mod provisioning;
@@ -24,7 +25,8 @@ mod rights;
 mod verify;
 
 pub use checkup::Checkup;
-pub use inquiry::{Listed, PhoneRequest};
+pub use inquiry::PhoneRequest;
+pub use listed::Listed;
 
 use crate::{
     action::Class,

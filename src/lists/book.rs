@@ -110,7 +110,8 @@ impl ListBook {
     }
 
     /// Whether the allowlist names somebody; unknown as in [`ListBook::blacklist`], yet a hidden person is ruled out once
-    /// the accounts behind all its numbers are known. (A blacklist rules out nobody hidden: an account may be new, and
+    /// the accounts behind all its numbers are known; and unknown for somebody whose LID nobody knows where it names LIDs:
+    /// sparing comes first. (A blacklist names such a person not, and rules out nobody hidden: an account may be new, and
     /// who is taken for harmless is not looked at again.) Without an allowlist: no.
     pub fn allowlisted(&self, person: Person, now: Timestamp) -> Lookup<bool> {
         let resolved = self.resolved();
@@ -120,12 +121,24 @@ impl ListBook {
                 if person.phone.is_none() && ruled_out { Ok(None) } else { Err(why) }
             })
         });
+        let found = match found {
+            Ok(None) if person.lid.is_none() && self.spares_by_lid() => {
+                Err(format!("the LID is not known, and the {ALLOWLIST} names LIDs"))
+            }
+            found => found,
+        };
         match found {
             Ok(hit) => {
                 Lookup::Known { value: hit.is_some(), as_of: now, source: ALLOWLIST.into(), stale: false }
             }
             Err(why) => Lookup::Unknown { why },
         }
+    }
+
+    /// Whether the allowlist names somebody by LID.
+    pub fn spares_by_lid(&self) -> bool {
+        let held = self.allowlist.as_ref().and_then(|list| list.file.in_force());
+        held.is_some_and(|held| held.value.needs_lid())
     }
 
     /// The numbers whose accounts are worth knowing: the allowlist's, then those of small blacklists, few in all.
@@ -147,6 +160,24 @@ impl ListBook {
         held.is_some_and(|held| held.value.find(Person::of_phone(phone), now).is_some())
     }
 
+    /// The LIDs whose phones are worth knowing: of the allowlist, then of blacklists, few in all.
+    pub fn lids(&self) -> Vec<Lid> {
+        let mut lids = Vec::new();
+        for list in self.allowlist.iter().chain(&self.blacklists) {
+            if let Some(held) = list.file.in_force() {
+                lids.extend(held.value.few_lids(resolved::MOST - lids.len()));
+            }
+        }
+        lids.sort();
+        lids.dedup();
+        lids
+    }
+
+    /// Has everybody inside looked at again, as if a list had been taken.
+    pub fn look_again(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Takes what is known of the accounts behind [`ListBook::numbers`]; what was known before is forgotten.
     pub fn resolve(&self, replies: Vec<NumberReply>) {
         let resolved = Arc::new(Resolved::new(replies));
@@ -157,7 +188,7 @@ impl ListBook {
         self.resolved.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Grows whenever a list was taken.
+    /// Grows whenever a list was taken, or may name somebody inside whom it did not before.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::SeqCst)
     }

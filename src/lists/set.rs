@@ -72,6 +72,11 @@ impl ListSet {
         !(self.numbers.is_empty() && self.prefixes.is_empty() && self.countries.is_empty())
     }
 
+    /// Whether some entry could only be matched with a LID.
+    pub fn needs_lid(&self) -> bool {
+        !self.lids.is_empty()
+    }
+
     /// The entry that names somebody of whom only the LID is known by the number of that account.
     pub(super) fn find_hidden(&self, lid: Lid, resolved: &Resolved, now: Timestamp) -> Option<ListHit> {
         match resolved.among(&self.numbers, lid, now) {
@@ -91,6 +96,12 @@ impl ListSet {
     pub(super) fn few_numbers(&self, most: usize) -> impl Iterator<Item = Phone> + '_ {
         let numbers = if self.numbers.len() <= most { self.numbers.as_slice() } else { &[] };
         numbers.iter().filter_map(|number| Phone::from_u64(*number))
+    }
+
+    /// At most so many of its LIDs; none if there are more.
+    pub(super) fn few_lids(&self, most: usize) -> impl Iterator<Item = Lid> + '_ {
+        let few = self.lids.len() <= most;
+        self.lids.keys().filter(move |_| few).copied()
     }
 
     /// How many different entries there are.

@@ -327,6 +327,21 @@ fn a_hidden_phone_is_unknown_where_a_list_names_phones() {
 }
 
 #[test]
+fn an_unknown_lid_is_spared_where_the_allowlist_names_lids() {
+    let place = Place::new();
+    place.write("scrapers.txt", &format!("{FIVE}77001@lid\n"));
+    place.write("allow.txt", "77002@lid\n+4915100000009\n");
+    let (book, _) = place.open();
+    let stranger = phone("4915100000008");
+    assert!(book.allowlisted(stranger, NOW).value().is_none(), "they could be 77002@lid");
+    assert_eq!(book.allowlisted(phone("4915100000009"), NOW).value(), Some(&true));
+    let both = Person { phone: stranger.phone, ..lid("77008@lid") };
+    assert_eq!(book.allowlisted(both, NOW).value(), Some(&false));
+    assert!(matches!(book.blacklist(stranger, NOW).value(), Some(None)), "no reason against anybody");
+    assert_eq!((book.spares_by_lid(), book.lids().len()), (true, 2));
+}
+
+#[test]
 fn a_copy_is_kept_whole() {
     let place = Place::new();
     place.write("scrapers.txt", FIVE);

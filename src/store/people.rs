@@ -29,16 +29,20 @@ pub trait People: Send + Sync + 'static {
     async fn record(&self, id: PersonId) -> Result<Option<PersonRecord>, StoreError>;
 
     /// Whose phone is unknown while a run of this session, told since then, waits to be looked at again, or a removal
-    /// waits. Latest first.
+    /// waits; and with `lids_too` whose LID is unknown while a removal waits. Latest first.
     async fn hidden(
         &self,
         session: &SessionName,
         since: Timestamp,
+        lids_too: bool,
         limit: u32,
     ) -> Result<Vec<Hidden>, StoreError>;
 
     /// What is known of the LIDs of these numbers, from answers and from pairs, in the order given.
     async fn numbers(&self, numbers: Vec<Phone>) -> Result<Vec<NumberRecord>, StoreError>;
+
+    /// Those of these LIDs whose phone nobody told.
+    async fn unpaired(&self, lids: Vec<Lid>) -> Result<Vec<Lid>, StoreError>;
 
     /// Keeps what the gateway said of a number. A LID is learnt as in [`People::learn`], and remembered for somebody
     /// whom we do not know yet. Answers of how many people something was learnt.

@@ -290,6 +290,10 @@ path = "allowlist.txt"
     lab
 }
 
+fn open() -> GroupId {
+    GroupId::parse("120363000000000007@g.us").unwrap()
+}
+
 fn hidden_in(lab: &Lab, number: u64, lid: u64) -> Person {
     let person = Person { phone: Some(phone(number)), lid: Some(Lid::from_u64(lid)) };
     lab.sim.with(|world| {
@@ -347,5 +351,41 @@ fn an_allowlist_with_an_unknown_account_protects_everybody_hidden() {
         });
         lab.pass(Duration::from_secs(1800)).await;
         assert!(inside(stranger), "and the other account is unknown still");
+    });
+}
+
+#[test]
+fn whom_the_allowlist_names_by_lid_is_spared_in_a_group_of_phones() {
+    lab::experiment(9, async {
+        let friend = Person { phone: Some(phone(LISTED)), lid: Some(Lid::from_u64(923_001_234_001)) };
+        let other = Person { phone: Some(phone(LISTED + 1)), lid: Some(Lid::from_u64(923_001_234_002)) };
+        let mut lab = lab_of_hidden(&format!("{}\n", friend.lid.unwrap().jid()));
+        lab.sim.add_group(&open(), "Open", Addressing::Phone, Role::Admin);
+        assert!(lab.start().await);
+        let seconds = Duration::from_secs;
+        lab.pass(seconds(3600)).await;
+        lab.sim.join(&open(), &[friend, other], Via::Link).await;
+        lab.pass(seconds(30)).await;
+        let inside = |person| lab.sim.with(|world| world.is_member(&open(), person));
+        assert_eq!((inside(friend), inside(other)), (true, false), "the gateway knows whose number is whose");
+        lab.pass(seconds(2 * 3600)).await;
+        assert!(inside(friend));
+    });
+}
+
+#[test]
+fn whom_a_blacklist_names_by_lid_is_found_in_a_group_of_phones() {
+    lab::experiment(10, async {
+        let listed = Person { phone: Some(phone(LISTED + 30)), lid: Some(Lid::from_u64(923_001_234_999)) };
+        let mut lab = lab_of_hidden("# nobody\n");
+        lab.sim.add_group(&open(), "Open", Addressing::Phone, Role::Admin);
+        assert!(lab.start().await);
+        // Before anybody has told whose number that is, and after.
+        for hours in [0, 2] {
+            lab.pass(Duration::from_secs(hours * 3600)).await;
+            lab.sim.join(&open(), &[listed], Via::Link).await;
+            lab.pass(Duration::from_secs(if hours == 0 { 6 * 3600 } else { 20 })).await;
+            assert!(!lab.sim.with(|world| world.is_member(&open(), listed)), "after {hours} hours");
+        }
     });
 }

@@ -23,14 +23,19 @@ impl People for SqliteStore {
         &self,
         session: &SessionName,
         since: Timestamp,
+        lids_too: bool,
         limit: u32,
     ) -> Result<Vec<Hidden>, StoreError> {
         let session = session.clone();
-        self.readers.read(move |db| pairs::hidden(db, &session, since, limit)).await
+        self.readers.read(move |db| pairs::hidden(db, &session, since, lids_too, limit)).await
     }
 
     async fn numbers(&self, numbers: Vec<Phone>) -> Result<Vec<NumberRecord>, StoreError> {
         self.readers.read(move |db| pairs::numbers(db, &numbers)).await
+    }
+
+    async fn unpaired(&self, lids: Vec<Lid>) -> Result<Vec<Lid>, StoreError> {
+        self.readers.read(move |db| pairs::unpaired(db, lids)).await
     }
 
     async fn keep_reply(&self, reply: NumberReply) -> Result<usize, StoreError> {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    identity::{Forward, Hidden, Learnt, LearntFrom, NumberRecord, NumberReply, PersonRecord},
+    identity::{Forward, Hidden, Learnt, LearntFrom, NumberRecord, NumberReply, OnlyId, PersonRecord},
     ids::{DecisionId, Lid, Person, PersonId, Phone, SessionName},
     store::StoreError,
 };
@@ -91,33 +91,37 @@ pub(super) fn record(db: &Connection, id: PersonId) -> Result<Option<PersonRecor
     Ok(db.prepare_cached(sql)?.query_row([id.0], read).optional()?)
 }
 
-/// Whose phone a run waits for.
+/// Whose phone a run waits for, or a removal whose other id.
 pub(super) fn hidden(
     db: &Connection,
     session: &SessionName,
     since: Timestamp,
+    lids_too: bool,
     limit: u32,
 ) -> Result<Vec<Hidden>, StoreError> {
     // Counted from the event itself, not from a later look at it; and for a removal that waits, from its decision.
-    let sql = "SELECT lid, max(since) AS since FROM (
-                   SELECT p.lid, (SELECT max(j.received_at) FROM decisions j
+    let sql = "SELECT phone, lid, max(since) AS since FROM (
+                   SELECT p.phone, p.lid, (SELECT max(j.received_at) FROM decisions j
                                   WHERE j.person_id = d.person_id AND j.group_id = d.group_id AND j.round = 0
                                       AND j.id <= d.id) AS since
                    FROM timers t JOIN decisions d ON d.id = t.decision_id JOIN people p ON p.id = d.person_id
                    WHERE t.kind = 'recheck' AND t.session = ?1 AND d.received_at >= ?2
                        AND p.phone IS NULL AND p.lid IS NOT NULL
                    UNION ALL
-                   SELECT p.lid, o.created_at FROM outbox o JOIN people p ON p.id = o.person_id
+                   SELECT p.phone, p.lid, o.created_at FROM outbox o JOIN people p ON p.id = o.person_id
                    WHERE o.state = 'waiting' AND o.kind = 'remove' AND o.session = ?1 AND o.created_at >= ?2
-                       AND p.phone IS NULL AND p.lid IS NOT NULL)
-               GROUP BY lid HAVING max(since) >= ?2 ORDER BY since DESC, lid LIMIT ?3";
+                       AND (p.phone IS NULL AND p.lid IS NOT NULL
+                            OR ?4 AND p.lid IS NULL AND p.phone IS NOT NULL))
+               GROUP BY phone, lid HAVING max(since) >= ?2 ORDER BY since DESC, lid, phone LIMIT ?3";
     let mut select = db.prepare_cached(sql)?;
     let read = |row: &Row<'_>| {
-        let lid = lid(row, "lid")?.unwrap_or(Lid::from_u64(0));
-        Ok(Hidden { lid, since: row.time("since")? })
+        let person = row.person("phone", "lid")?;
+        let id = person.lid.map(OnlyId::Lid).or(person.phone.map(OnlyId::Phone));
+        let since = row.time("since")?;
+        Ok(id.map(|id| Hidden { id, since }))
     };
-    let found = select.query_map(params![session.as_str(), since.0, limit], read)?;
-    Ok(found.collect::<Result<_, _>>()?)
+    let found = select.query_map(params![session.as_str(), since.0, limit, lids_too], read)?;
+    Ok(found.filter_map(Result::transpose).collect::<Result<_, _>>()?)
 }
 
 /// What is known of these numbers' LIDs.
@@ -143,6 +147,20 @@ pub(super) fn numbers(db: &Connection, numbers: &[Phone]) -> Result<Vec<NumberRe
         select.query_row([phone_column(phone)], read)
     };
     Ok(numbers.iter().map(one).collect::<Result<_, _>>()?)
+}
+
+/// Those of these LIDs whose phone nobody told.
+pub(super) fn unpaired(db: &Connection, lids: Vec<Lid>) -> Result<Vec<Lid>, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM people WHERE lid = ?1 AND phone IS NOT NULL)
+                   OR EXISTS (SELECT 1 FROM forward WHERE lid = ?1)";
+    let mut select = db.prepare_cached(sql)?;
+    let mut unpaired = Vec::new();
+    for lid in lids {
+        if !select.query_row([lid_column(lid)], |row| row.get::<_, bool>(0))? {
+            unpaired.push(lid);
+        }
+    }
+    Ok(unpaired)
 }
 
 fn lid(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Lid>> {

@@ -275,8 +275,7 @@ async fn push(club: &Club) {
 
 async fn edit(club: &Club, black: bool) {
     let soul = club.a_soul();
-    // Whom a group names by phone, nobody can find on a list of LIDs; an owner spares people by their numbers.
-    let named = if !black || fastrand::bool() { Listed::Phone(soul.phone) } else { Listed::Lid(soul.lid) };
+    let named = if fastrand::bool() { Listed::Phone(soul.phone) } else { Listed::Lid(soul.lid) };
     let text = {
         let mut truth = club.truth();
         let list = if black { &mut truth.listed } else { &mut truth.allowed };

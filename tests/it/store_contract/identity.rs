@@ -7,7 +7,7 @@ use super::{
 use perimeterd::{
     event::{EventKind, Hook, Participant, Role, Via},
     facts::Verdict,
-    identity::{Forward, Learnt, LearntFrom, NumberReply},
+    identity::{Forward, Learnt, LearntFrom, NumberReply, OnlyId},
     ids::{DecisionId, Person, PersonId},
     store::{IdForm, RunRecord},
 };
@@ -105,14 +105,28 @@ pub(crate) async fn whoever_is_hidden_is_named_while_somebody_waits(backend: &dy
     join_hidden(&world, 3, 210).await;
     world.commit(look_again(first, 101, Some(3_600))).await;
     world.commit(record(second, at(201), vec![row(remove(id), at(201))])).await;
-    let hidden = async |since| {
-        let found = world.store.hidden(&main_session(), at(since), 10).await.unwrap();
-        found.into_iter().map(|one| (one.lid, one.since)).collect::<Vec<_>>()
+    let waiting = async |since, lids_too| {
+        let found = world.store.hidden(&main_session(), at(since), lids_too, 10).await.unwrap();
+        found.into_iter().map(|one| (one.id, one.since)).collect::<Vec<_>>()
     };
-    assert_eq!(hidden(0).await, [(lid(2), at(201)), (lid(1), at(100))], "a removal waits, and a run");
-    assert_eq!(hidden(150).await, [(lid(2), at(201))]);
+    let hidden = async |since| waiting(since, true).await;
+    let [one, two] = [1, 2].map(|n| OnlyId::Lid(lid(n)));
+    assert_eq!(hidden(0).await, [(two, at(201)), (one, at(100))], "a removal waits, and a run");
+    assert_eq!(hidden(150).await, [(two, at(201))]);
     world.learn(phone(2), lid(2)).await;
-    assert_eq!(hidden(0).await, [(lid(1), at(100))]);
+    assert_eq!(hidden(0).await, [(one, at(100))]);
+    // Of somebody told by phone the LID, where that is asked for.
+    let who = Person::of_phone(phone(4));
+    let people = vec![Participant { role: Role::Member, ..Participant::new(who) }];
+    let kind = EventKind::Joined { group: club(), people, via: Via::Link, by: None };
+    let run = world.tell(event(at(300), kind)).await.runs[0];
+    let id = world.store.person(who).await.unwrap().unwrap();
+    world.commit(record(run, at(301), vec![row(remove(id), at(301))])).await;
+    assert_eq!(hidden(200).await, [(OnlyId::Phone(phone(4)), at(301))]);
+    assert_eq!(waiting(200, false).await, []);
+    assert_eq!(world.store.unpaired(vec![lid(2), lid(4)]).await.unwrap(), [lid(4)]);
+    world.learn(phone(4), lid(4)).await;
+    assert_eq!(hidden(200).await, []);
 }
 
 pub(crate) async fn what_is_said_of_a_number_is_remembered(backend: &dyn Backend) {
