@@ -17,8 +17,9 @@ pub(super) enum Rail {
     Unclear(String),
 }
 
-/// Judges a removal of the run's member. Where nobody told a role, only the joiner of the event may go: that is the
-/// member of an `on_join`, and of the later look at the same join that an unknown fact asked for.
+/// Judges a removal of the run's member. Where nobody told a role, only the joiner of the event may go at once: that is
+/// the member of an `on_join`, and of the later look at the same join that an unknown fact asked for. Anybody else's
+/// removal waits for a roster that tells it.
 pub(super) fn judge(input: &RunInput, member: &MemberFacts, allowlisted: &Lookup<bool>) -> Rail {
     let group = &input.group;
     let refused = |why: &str| Rail::Refused(format!("guard rail: {why}"));
@@ -38,7 +39,7 @@ pub(super) fn judge(input: &RunInput, member: &MemberFacts, allowlisted: &Lookup
     }
     let is_joiner = input.hook == Hook::OnJoin || (input.round > 0 && !member.adopted);
     if member.role == Role::Unknown && !is_joiner {
-        return refused("the person's role in the group is not known");
+        return Rail::Unclear("the person's role in the group is not known".into());
     }
     Rail::Clear
 }
@@ -145,6 +146,8 @@ mod tests {
         for (what, input, member, allowlisted, clear) in cases {
             assert_eq!(judge(&input, &member, &allowlisted) == Rail::Clear, clear, "{what}");
         }
+        let sweep = judge(&run(Hook::OnSweep, 0), &member(Role::Unknown, false), &listed(false));
+        assert!(matches!(sweep, Rail::Unclear(_)), "a roster tells their role");
         let unknown = Lookup::Unknown { why: "never loaded".into() };
         let unclear = judge(&run(Hook::OnJoin, 0), &member(Role::Member, false), &unknown);
         assert!(matches!(unclear, Rail::Unclear(_)), "unreachable is not unlisted");

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     action::Action,
     config::Mode,
+    event::Role,
     facts::{Facts, Standing, Verdict},
     ids::DecisionId,
     policy::Outcome,
@@ -47,7 +48,12 @@ impl Pipeline {
             }
         };
         let allowlisted = self.gathering.lists.allowlisted(member.person, self.gathering.wall.now());
-        Ok(match (judged(&outcome, &input), guard::judge(&input, member, &allowlisted)) {
+        let (standing, rail) = (judged(&outcome, &input), guard::judge(&input, member, &allowlisted));
+        if member.role == Role::Unknown && standing == Standing::Asked && matches!(rail, Rail::Unclear(_)) {
+            // Nobody there: the session is not this daemon's any more.
+            let _ = self.rosters.send((input.session.clone(), input.group.id.clone()));
+        }
+        Ok(match (standing, rail) {
             (_, Rail::Refused(why)) => Standing::Refused(why),
             (Standing::Asked, Rail::Unclear(why)) => Standing::Unclear(why),
             (standing, _) => standing,

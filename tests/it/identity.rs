@@ -389,3 +389,20 @@ fn whom_a_blacklist_names_by_lid_is_found_in_a_group_of_phones() {
         }
     });
 }
+
+#[test]
+fn who_is_listed_before_a_roster_tells_their_role_is_out() {
+    lab::experiment(11, async {
+        let person = Person { phone: Some(phone(LISTED + 30)), lid: Some(Lid::from_u64(923_001_234_001)) };
+        let mut lab = lab_of_hidden("# nobody\n");
+        lab.sim.add_group(&open(), "Open", Addressing::Phone, Role::Admin);
+        assert!(lab.start().await);
+        lab.pass(Duration::from_secs(3600)).await;
+        lab.sim.join(&open(), &[person], Via::Link).await;
+        lab.pass(Duration::from_secs(5)).await;
+        let listed: String = (0..40).map(|n| format!("+{}\n", LISTED + n)).collect();
+        lab.write("blacklist.txt", &format!("{listed}923001234999@lid\n")).await;
+        lab.pass(Duration::from_secs(3600)).await;
+        assert!(!lab.sim.with(|world| world.is_member(&open(), person)));
+    });
+}

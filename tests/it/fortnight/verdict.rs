@@ -227,6 +227,13 @@ pub(super) async fn trace(club: &Club) -> Vec<String> {
     for row in rows(club).await {
         lines.push(told(&row));
     }
+    for decision in club.lab.store.decisions(ALL).await.unwrap() {
+        let member = decision.member.map(|member| format!("{member:?}")).unwrap_or_default();
+        lines.push(format!(
+            "{} {:?} of {:?} in {} at {}, {:?}",
+            decision.id, decision.hook, member, decision.group, decision.received_at, decision.state
+        ));
+    }
     for soul in &club.souls {
         if let Some(row) = club.lab.store.person(soul.person()).await.unwrap() {
             for (group, member) in club.lab.store.memberships(row).await.unwrap() {
