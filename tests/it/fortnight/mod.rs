@@ -7,9 +7,8 @@
 //! `PERIMETERD_SEED=n cargo test --test it fortnight` replays one seed and tells what happens; `PERIMETERD_SEEDS=n`
 //! changes how many are run. Both need `-- --ignored` as long as not every seed passes.
 //!
-//! Left open: a person judged once more than they joined, after faults and a roster in between; a removal given up as the
-//! wrong form of id though the other form is known; and lists of LIDs spare nobody whom a group names by phone (here the
-//! allowlist names numbers only).
+//! Left open: where a gateway has only plain rosters, a person whose phone and LID nobody has told to be one has two rows,
+//! and the verdict looks at one of them (seed 140).
 
 mod happenings;
 mod judge;
@@ -38,7 +37,7 @@ const EVENTFUL: Duration = Duration::from_secs(12 * 24 * 3600);
 const ENOUGH: usize = 5;
 
 #[test]
-#[ignore = "about one seed in five still finds something to mend: run it by hand"]
+#[ignore = "about one seed in thirty still finds something to mend: run it by hand"]
 fn a_fortnight_of_faults_breaks_no_promise() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     if let Some(seed) = number("PERIMETERD_SEED") {
