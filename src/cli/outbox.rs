@@ -91,6 +91,9 @@ async fn list(context: &Context, door: &Door, query: &Query) -> anyhow::Result<(
     }
     let rows = answer["outbox"].as_array().into_iter().flatten().map(row);
     print::table(&rows.collect::<Vec<_>>());
+    if let Some(last) = answer["next_before"].as_str() {
+        print::line(&format!("there are older ones: `--before {last}`, or more at once with `--limit`"));
+    }
     Ok(())
 }
 

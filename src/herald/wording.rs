@@ -11,13 +11,15 @@ use serde_json::{Value, json};
 /// Lines of one message; the others are counted.
 const LINES: usize = 10;
 
-/// Characters of one line.
+/// Characters of one line when all stand there; where fewer do they share the room, so the next step at the end of a
+/// long one is not cut off.
 const LINE: usize = 280;
 
 /// A line for each alert, with how often it was raised; numbers shortened, bounded in length and in count.
 pub(super) fn lines(incident: &Incident, redactor: &Redactor) -> Vec<String> {
+    let room = LINES * LINE / incident.alerts.len().clamp(1, LINES);
     let mut lines: Vec<String> =
-        incident.alerts.iter().take(LINES).map(|alert| line(alert, redactor)).collect();
+        incident.alerts.iter().take(LINES).map(|alert| line(alert, redactor, room)).collect();
     let others = incident.alerts.len().saturating_sub(LINES);
     if others > 0 {
         lines.push(format!("and {others} others: `GET /api/v1/alerts` has them all"));
@@ -25,10 +27,10 @@ pub(super) fn lines(incident: &Incident, redactor: &Redactor) -> Vec<String> {
     lines
 }
 
-fn line(alert: &AlertNews, redactor: &Redactor) -> String {
+fn line(alert: &AlertNews, redactor: &Redactor, room: usize) -> String {
     let words = alert.text.split_whitespace().collect::<Vec<_>>().join(" ");
     let text = redactor.redact(&words);
-    let mut short: String = text.chars().take(LINE).collect();
+    let mut short: String = text.chars().take(room).collect();
     if short.len() < text.len() {
         short.push('…');
     }
@@ -104,12 +106,19 @@ mod tests {
         let one = incident(alerts);
         let told = lines(&one, &redactor);
         assert_eq!(told[0], "+49…78 with [secret] (2 times)");
-        assert!(told[1].chars().count() == LINE + 1);
+        assert_eq!(told[1].chars().count(), LINES * LINE / 2 + 1);
         let many = incident((0..500).map(|n| alert(n, &"long ".repeat(1000), 1)).collect());
         let told = lines(&many, &redactor);
         assert_eq!(told.len(), LINES + 1);
         assert!(told[LINES].starts_with("and 490 others"));
         assert!(message(&many, &told, Timestamp(0)).chars().count() < 4096);
+    }
+
+    #[test]
+    fn the_next_step_at_the_end_of_a_long_line_is_told() {
+        let text = format!("{} stop it with `perimeterd outbox cancel --group 000001`", "held ".repeat(80));
+        let told = lines(&incident(vec![alert(1, &text, 1)]), &Redactor::default());
+        assert_eq!(told, [text]);
     }
 
     #[test]
