@@ -2,7 +2,7 @@
 //! that lists name (those are [`super::listed`]'s).
 //!
 //! Only the first has somebody waiting for the answer. The other two are background: they come after every other read, and
-//! leave half of each ceiling to those. What is learnt goes to the store, which wakes whoever waited for it; when to ask
+//! leave places of each ceiling to those. What is learnt goes to the store, which wakes whoever waited for it; when to ask
 //! is [`crate::identity`]'s.
 
 use super::Courier;
@@ -41,6 +41,15 @@ pub struct PhoneRequest {
     pub answer: oneshot::Sender<Result<Option<Phone>, String>>,
 }
 
+/// What the background leaves of a ceiling to others.
+#[derive(Clone, Copy)]
+enum Leaving {
+    /// One place.
+    One,
+    /// Half of the places.
+    Half,
+}
+
 /// What the background asks, and when.
 pub(super) struct Inquiry {
     /// When to look who is hidden; `None`: when the bell rings.
@@ -52,6 +61,10 @@ pub(super) struct Inquiry {
     page_from: Option<usize>,
     /// How many pages it has.
     pages: Option<usize>,
+    /// The pages read so far named somebody who was looked for.
+    found: bool,
+    /// They named nobody: one of them is asked about, to see whether the list is to be believed.
+    doubted: bool,
     /// When to look at the numbers of lists.
     pub(super) numbers_due: Timestamp,
     /// No number is asked about before.
@@ -70,6 +83,8 @@ impl Inquiry {
             asked: BTreeMap::new(),
             page_from: None,
             pages: None,
+            found: false,
+            doubted: false,
             numbers_due: now,
             numbers_from: now + NUMBERS_FROM,
             doubtful: None,
@@ -134,13 +149,21 @@ impl Courier {
         Ok(answer)
     }
 
-    async fn ask_lid(&mut self, phone: Phone) -> Result<Result<(), CallError>, StoreError> {
+    /// Asks for the id that is not known; whether it was told.
+    async fn ask_other_id(&mut self, id: OnlyId) -> Result<Result<bool, CallError>, StoreError> {
+        Ok(match id {
+            OnlyId::Lid(lid) => self.ask_phone(lid).await?.map(|told| told.is_some()),
+            OnlyId::Phone(phone) => self.ask_lid(phone).await?.map(|told| told.is_some()),
+        })
+    }
+
+    async fn ask_lid(&mut self, phone: Phone) -> Result<Result<Option<Lid>, CallError>, StoreError> {
         let client = self.client.clone();
         let answer = self.reading(Class::READ_OF_PERSON, async move { client.lid_of(phone).await }).await?;
         if let Ok(Some(lid)) = &answer {
             self.keep_pairs(vec![(phone, *lid)]).await?;
         }
-        Ok(answer.map(drop))
+        Ok(answer)
     }
 
     /// Keeps pairs that the gateway told; whoever waited for one is looked at now.
@@ -161,7 +184,7 @@ impl Courier {
         if self.inquiry.hidden_due.is_some_and(|due| due <= now)
             && let Some(due) = self.look_for_hidden(now).await?
         {
-            return match self.share(now) {
+            return match self.share(Leaving::One, now) {
                 Err(at) => Ok(Err(Some(at))),
                 Ok(()) => self.ask_about_hidden(due, now).await.map(Ok),
             };
@@ -169,7 +192,7 @@ impl Courier {
         if self.inquiry.numbers_due <= now
             && let Some(id) = self.look_at_listed(now).await?
         {
-            match self.share(now) {
+            match self.share(Leaving::Half, now) {
                 Err(at) => self.inquiry.numbers_due = at,
                 Ok(()) => return self.ask_about_listed(id, now).await.map(Ok),
             }
@@ -177,16 +200,21 @@ impl Courier {
         Ok(Err([self.inquiry.hidden_due, Some(self.inquiry.numbers_due)].into_iter().flatten().min()))
     }
 
-    /// Whether the background may read now, else when to try again: half of each window is for what cannot wait.
-    fn share(&self, now: Timestamp) -> Result<(), Timestamp> {
+    /// Whether the background may read now, else when to try again. Those who have just joined may be offenders: for
+    /// them all places but one; for the numbers of lists, which nobody waits for, half.
+    fn share(&self, leaving: Leaving, now: Timestamp) -> Result<(), Timestamp> {
         let permitted = self.permit(Class::READ_OF_PERSON, now) == Permit::Granted;
         let ceilings = self.ceilings();
         let ledger = self.ledger();
         let mut windows = ceilings.windows(Class::Read, now);
         let has_room = permitted
             && windows.all(|window| {
-                let half = usize::try_from(window.calls.div_ceil(2)).unwrap_or(usize::MAX);
-                ledger.used(&[Class::Read], window.length, now) < half
+                let places = match leaving {
+                    Leaving::One => window.calls.saturating_sub(1).max(1),
+                    Leaving::Half => window.calls.div_ceil(2),
+                };
+                ledger.used(&[Class::Read], window.length, now)
+                    < usize::try_from(places).unwrap_or(usize::MAX)
             });
         if has_room && !self.is_paused() { Ok(()) } else { Err(now + SHARE_USED) }
     }
@@ -204,6 +232,7 @@ impl Courier {
         let (due, next) = self.inquiry.pressing(&hidden, wall, now);
         if due.is_empty() {
             self.inquiry.page_from = None;
+            self.inquiry.doubted = false;
             self.inquiry.hidden_due = next;
             return Ok(None);
         }
@@ -212,14 +241,18 @@ impl Courier {
 
     /// One question: about one of them, or for a page of the list of all pairs where that is fewer questions.
     async fn ask_about_hidden(&mut self, due: Vec<OnlyId>, now: Timestamp) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.inquiry.doubted) {
+            // The list lacks what the gateway knows: then one by one.
+            match self.ask_other_id(due[fastrand::usize(..due.len())]).await? {
+                Ok(true) => self.inquiry.pages = Some(usize::MAX),
+                Ok(false) | Err(_) => self.inquiry.asked.extend(due.into_iter().map(|id| (id, now))),
+            }
+            return Ok(());
+        }
         let in_bulk = due.len() > FEW && self.inquiry.pages.is_none_or(|pages| pages < due.len());
         if self.inquiry.page_from.is_none() && !in_bulk {
             self.inquiry.asked.insert(due[0], now);
-            let asked = match due[0] {
-                OnlyId::Lid(lid) => self.ask_phone(lid).await?.map(drop),
-                OnlyId::Phone(phone) => self.ask_lid(phone).await?,
-            };
-            if let Err(error) = asked {
+            if let Err(error) = self.ask_other_id(due[0]).await? {
                 tracing::debug!(session = %self.session, %error, "somebody's other id could not be asked for");
             }
             return Ok(());
@@ -234,15 +267,23 @@ impl Courier {
             self.inquiry.pages = Some(usize::MAX);
             (Vec::new(), 0)
         });
+        let named = pairs
+            .iter()
+            .any(|(phone, lid)| due.contains(&OnlyId::Lid(*lid)) || due.contains(&OnlyId::Phone(*phone)));
+        self.inquiry.found = named || (from > 0 && self.inquiry.found);
         self.keep_pairs(pairs).await?;
         if entries >= LEAST_PAGE {
             self.inquiry.page_from = Some(from + entries);
             return Ok(());
         }
+        self.inquiry.page_from = None;
         if self.inquiry.pages != Some(usize::MAX) {
             self.inquiry.pages = Some(1 + from / LEAST_PAGE);
+            if !self.inquiry.found {
+                self.inquiry.doubted = true;
+                return Ok(());
+            }
         }
-        self.inquiry.page_from = None;
         self.inquiry.asked.extend(due.into_iter().map(|id| (id, now)));
         Ok(())
     }

@@ -203,6 +203,19 @@ async fn many_hidden_people_are_looked_up_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_pairs_that_lacks_some_is_not_the_last_word() {
+    let numbers: Vec<u64> = (0..6).map(|n| LISTED + n).collect();
+    let setup = Setup { chain: r#"["blacklist"]"#, blacklist: "+4915*\n".into(), ..Setup::default() };
+    let (bench, people) = among_hidden(setup, &numbers).await;
+    joined_hidden(&bench, &people).await;
+    bench
+        .until("the list was read", async || bench.sim.calls().iter().any(|call| call.path == "/v2/lids"))
+        .await;
+    people.iter().for_each(|person| shown_in(&bench, *person, &[Source::Lid]));
+    bench.until("all are out", async || bench.removed().len() == numbers.len()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_allowlist_of_numbers_is_known_by_accounts_though_nobody_tells_a_phone() {
     let account = |n: u64| format!("{}@lid\n", 923_001_234_000 + n);
     let setup = Setup {
