@@ -63,9 +63,12 @@ impl Courier {
                 Ok(None)
             }
             Authority::Untold if !denied => Ok(self.roster_may_tell(group, now)),
-            Authority::Admin | Authority::Untold | Authority::None => {
+            Authority::None => {
+                // The directory knows it by now, so it will know as well when the right is back.
+                self.standing.denied.remove(&group);
                 self.wait_for_right(row, group, now).await.map(Some)
             }
+            Authority::Admin | Authority::Untold => self.wait_for_right(row, group, now).await.map(Some),
         }
     }
 
