@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     directory::{Joining, Leaving, Presence, SAME_JOIN, is_new_self_join},
-    event::{Event, EventKind, GroupSnapshot, Hook, Participant, Via},
+    event::{Event, EventKind, GroupSnapshot, Hook, Participant, Role, Via},
     group_info::Manner,
     identity::{Learnt, LearntFrom},
     ids::{DecisionId, EntryId, GroupId, Person, PersonId, SessionName},
@@ -194,8 +194,14 @@ impl Step<'_> {
             };
             let at = At { group: group.id, person: known.id };
             let received = Some(self.received_at);
+            let ruling = members::load(self.db, at)?.told_join(event.at, self.received_at);
+            let kept = match ruling {
+                Joining::Again if !known.is_own => self.kept_rights(event, jid, at, who)?,
+                _ => None,
+            };
+            let who = kept.as_ref().unwrap_or(who);
             let entrance = Entrance { who, via, by: by.as_ref(), moment: event.at, adopted: false, received };
-            match members::load(self.db, at)?.told_join(event.at, self.received_at) {
+            match ruling {
                 Joining::Stale => continue,
                 Joining::Repeat => {
                     members::fill(self.db, at, entrance)?;
@@ -213,6 +219,23 @@ impl Step<'_> {
             }
         }
         Ok((!counted).then(|| "nobody new: a repeat, or older than what is known".into()))
+    }
+
+    /// An admin whose leave nobody told and who joins all the same: engines replay old joins as new ones. They stay
+    /// what they are until a roster, wanted now, tells what is true.
+    fn kept_rights(
+        &mut self,
+        event: &Event,
+        jid: &GroupId,
+        at: At,
+        who: &Participant,
+    ) -> Result<Option<Participant>, StoreError> {
+        if !matches!(who.role, Role::Member | Role::Unknown) {
+            return Ok(None);
+        }
+        let Some(role) = members::rights(self.db, at)? else { return Ok(None) };
+        self.want_roster(&event.session, jid);
+        Ok(Some(Participant { role, ..who.clone() }))
     }
 
     fn left(&mut self, event: &Event, jid: &GroupId, people: &[Participant], by: Option<Person>) -> Outcome {

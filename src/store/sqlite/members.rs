@@ -7,7 +7,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     directory::Membership,
-    event::{Participant, Via},
+    event::{Participant, Role, Via},
     facts::MemberFacts,
     ids::{Person, PersonId},
     store::StoreError,
@@ -41,6 +41,15 @@ fn membership(row: &Row<'_>) -> rusqlite::Result<Membership> {
         adopted: row.get(6)?,
         told_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
     })
+}
+
+/// The role of somebody who is in and has rights there.
+pub(super) fn rights(db: &Connection, at: At) -> Result<Option<Role>, StoreError> {
+    let sql = "SELECT role FROM members
+               WHERE group_id = ? AND person_id = ? AND present AND role IN ('admin', 'creator')";
+    let found =
+        db.prepare_cached(sql)?.query_row([at.group, at.person.0], |row| row.word("role")).optional()?;
+    Ok(found)
 }
 
 /// A way in that ended in a membership.
