@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_next_step_at_the_end_of_a_long_line_is_told() {
-        let text = format!("{} stop it with `perimeterd outbox cancel --group 000001`", "held ".repeat(80));
+        let text = format!("{}stop it with `perimeterd outbox cancel --group 000001`", "held ".repeat(80));
         let told = lines(&incident(vec![alert(1, &text, 1)]), &Redactor::default());
         assert_eq!(told, [text]);
     }
