@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 pub enum Source {
     /// The gateway posted it; the body is vendor JSON, or whatever was posted.
     Webhook,
-    /// A timer came due; the body is an [`Event`].
+    /// A timer came due; the body is an [`crate::event::Event`].
     Timer,
-    /// We read it from the gateway; the body is an [`Event`].
+    /// We read it from the gateway; the body is an [`crate::event::Event`].
     Roster,
-    /// Members are to be looked at again; the body is an [`Event`].
+    /// Members are to be looked at again; the body is an [`crate::event::Event`].
     Sweep,
 }
 
