@@ -61,7 +61,8 @@ fn meant(verdict: &str, class: Class) -> (RowState, RowState, usize) {
         "done" => (Done, Done, 1),
         "refused" => (Refused, Refused, 1),
         "waits" => (Waiting, Done, 2),
-        // Only one form of the id is known here.
+        // Only one form of the id is known here: a removal is tried by the name that a roster tells, a message is given up.
+        "other form" if class == Class::Remove => (Waiting, Done, 2),
         "other form" => (Refused, Refused, 1),
         "unknown" if class == Class::Dm => (Unknown, Unknown, 1),
         "unknown" => (Unknown, Done, 2),
