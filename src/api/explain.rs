@@ -1,6 +1,6 @@
 //! Why something happened, for people: an event, a decision, or everything about a member.
 //!
-//! Owns the reading of a reference (`e17`, the gateway's event id, `d17`, a phone, a LID, `p17`) and the text: what
+//! Owns the reading of a reference (`e17`, the gateway's event id, `d17`, `o17`, a phone, a LID, `p17`) and the text: what
 //! happened, the facts with value, age and source, the policy line that asked, and what became of each action. The
 //! rendering is pure; API and command line show the same words.
 
@@ -13,7 +13,7 @@ use crate::{
     clock::{Timestamp, format_duration},
     facts::{Evidence, GroupFacts, MemberFacts},
     identity::{Learnt, PersonRecord},
-    ids::{DecisionId, Person},
+    ids::{DecisionId, OutboxId, Person},
     store::{Decision, Filter, Row, RunState, Store},
 };
 use serde::Serialize;
@@ -72,6 +72,9 @@ pub async fn look_up(store: &dyn Store, reference: &str) -> Result<Explained, Re
         let decision = Box::new(store.decision(id).await?.ok_or_else(missing)?);
         return Ok(Explained::Decision { decision });
     }
+    if numbered('o') {
+        return action(store, views::read_id(reference)?).await;
+    }
     if numbered('p') || views::read_person(reference).is_some() {
         return member(store, reference).await;
     }
@@ -80,6 +83,23 @@ pub async fn look_up(store: &dyn Store, reference: &str) -> Result<Explained, Re
     let mut decisions = store.decisions(filter).await?;
     decisions.reverse();
     Ok(Explained::Event { event, decisions })
+}
+
+/// An action is explained by the decision that asked for it.
+async fn action(store: &dyn Store, id: OutboxId) -> Result<Explained, Refusal> {
+    let just_it = Filter { limit: 1, before: Some(id.0.saturating_add(1)), ..Filter::default() };
+    let row = store.outbox(just_it).await?.pop().filter(|row| row.id == id);
+    let missing =
+        || Refusal::missing(format!("there is no action {id}"), "`perimeterd outbox list` lists them");
+    let asked_by = row.ok_or_else(missing)?.decision;
+    let ours = || {
+        Refusal::missing(
+            format!("no decision asked for {id}: the daemon did it on its own account"),
+            "`perimeterd outbox list` says what it was",
+        )
+    };
+    let decision = Box::new(store.decision(asked_by).await?.ok_or_else(ours)?);
+    Ok(Explained::Decision { decision })
 }
 
 /// Everything about a person.

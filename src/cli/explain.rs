@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 #[derive(Args)]
 pub(super) struct Explain {
-    /// An event (e17, or the gateway's id), a decision (d17), or a member (phone, …@lid, p17)
+    /// An event (e17, or the gateway's id), a decision (d17), an action (o17), or a member (phone, …@lid, p17)
     reference: String,
 }
 

@@ -1,6 +1,9 @@
 //! From a call's outcome to what happens to its row and to the session. Pure.
 
-use super::forms::{self, NextForm};
+use super::{
+    forms::{self, NextForm},
+    rights,
+};
 use crate::{
     action::{Call, Class, RowState},
     clock::Timestamp,
@@ -100,6 +103,9 @@ pub(super) fn meaning(row: &Row, outcome: &Outcome<()>, made: Made) -> Meaning {
     };
     let note = Some(error.to_string());
     match error {
+        CallError::Refused { .. } if rights::denies_right(row, error) && attempts < retry::MAX_ATTEMPTS => {
+            again(now + rights::LOOK_AGAIN, note, Consequence::Healthy)
+        }
         CallError::Refused { .. } | CallError::Unsupported { .. } => {
             ended(RowState::Refused, note, Consequence::Healthy)
         }

@@ -23,7 +23,7 @@ const ROSTER_PATIENCE: Duration = Duration::from_secs(5);
 /// Meanwhile it is looked for this often.
 const LOOK: Duration = Duration::from_millis(250);
 /// A call that waits for a right looks again after this long.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// After the gateway said that we are no admin it is not asked again so soon, whatever the directory says.
 const DENIED_FOR: Duration = Duration::from_secs(600);
 
@@ -43,6 +43,15 @@ impl Standing {
     pub(super) fn tidy(&mut self, now: Timestamp, patience: Duration) {
         self.waiting.retain(|_, since| now.since(*since) <= patience * 2 + LOOK_AGAIN);
     }
+}
+
+/// Whether the gateway refused a call because we are no admin of the group: nothing is wrong with the person then, so the
+/// call waits for the right like those behind it.
+pub(super) fn denies_right(row: &Row, error: &CallError) -> bool {
+    let CallError::Refused { code: Some(401 | 403) | None, why } = error else { return false };
+    let words = why.to_ascii_lowercase();
+    row.call.needs_admin()
+        && ["admin", "not-authorized", "permission"].iter().any(|word| words.contains(word))
 }
 
 impl Courier {
@@ -111,12 +120,9 @@ impl Courier {
         outcome: &Outcome<()>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let Err(CallError::Refused { code: Some(401 | 403) | None, why }) = outcome else { return Ok(()) };
-        let words = why.to_ascii_lowercase();
-        let is_right = ["admin", "not-authorized", "permission"].iter().any(|word| words.contains(word));
-        let Some(group) = row.call.group().filter(|_| is_right && row.call.needs_admin()) else {
-            return Ok(());
-        };
+        let Err(error) = outcome else { return Ok(()) };
+        let Some(group) = row.call.group().filter(|_| denies_right(row, error)) else { return Ok(()) };
+        let CallError::Refused { why, .. } = error else { return Ok(()) };
         self.standing.denied.insert(group.clone(), now + DENIED_FOR);
         self.wanted.ask_roster(group.clone(), now + ROSTER_LAG);
         let text = format!(
