@@ -68,6 +68,20 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Time since some fixed moment of this process. Never steps.
     fn elapsed(&self) -> Duration;
+    /// How long the machine has been up; `None` where nobody can tell.
+    fn uptime(&self) -> Option<Uptime> {
+        None
+    }
+}
+
+/// How long a machine has been up: between two processes of one boot this tells how much time passed, whatever the wall
+/// clock was set to meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uptime {
+    /// Names the boot; another one cannot be compared.
+    pub boot: String,
+    /// Time since then, sleep included.
+    pub lasted: Duration,
 }
 
 /// The machine's clock.
@@ -100,6 +114,13 @@ impl Clock for SystemClock {
     fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
+
+    #[cfg(target_os = "linux")]
+    fn uptime(&self) -> Option<Uptime> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
+        let lasted = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Some(Uptime { boot, lasted: lasted.try_into().ok()? })
+    }
 }
 
 /// A clock that a test holds: it stands still until it is moved.
@@ -107,12 +128,13 @@ impl Clock for SystemClock {
 pub struct ManualClock {
     wall: AtomicI64,
     elapsed_millis: AtomicI64,
+    boots: AtomicI64,
 }
 
 impl ManualClock {
     /// A clock that shows `now`.
     pub fn at(now: Timestamp) -> Self {
-        Self { wall: AtomicI64::new(now.0), elapsed_millis: AtomicI64::new(0) }
+        Self { wall: AtomicI64::new(now.0), ..Self::default() }
     }
 
     /// Lets time pass: wall clock and elapsed time move together.
@@ -126,6 +148,11 @@ impl ManualClock {
     pub fn step(&self, to: Timestamp) {
         self.wall.store(to.0, Ordering::SeqCst);
     }
+
+    /// The machine starts anew: uptimes before cannot be compared with those after.
+    pub fn reboot(&self) {
+        self.boots.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Clock for ManualClock {
@@ -136,11 +163,15 @@ impl Clock for ManualClock {
     fn elapsed(&self) -> Duration {
         Duration::from_millis(u64::try_from(self.elapsed_millis.load(Ordering::SeqCst)).unwrap_or(0))
     }
+
+    fn uptime(&self) -> Option<Uptime> {
+        Some(Uptime { boot: self.boots.load(Ordering::SeqCst).to_string(), lasted: self.elapsed() })
+    }
 }
 
-/// A clock for durable schedules and the ledger of calls: it starts at the later of the wall clock and the newest moment
-/// already on record, and from then on follows elapsed time alone. So a step of the wall clock while running changes
-/// nothing, and after a start with the clock set back no time has passed since the newest record (P4).
+/// A clock for durable schedules and the ledger of calls: it starts at the later of the wall clock and a moment that the
+/// record gives, and from then on follows elapsed time alone. So a step of the wall clock while running changes nothing,
+/// and after a start with the clock set back no time has passed since the newest record (P4).
 pub struct SteadyClock {
     base: Timestamp,
     started: Duration,
@@ -148,9 +179,9 @@ pub struct SteadyClock {
 }
 
 impl SteadyClock {
-    /// Starts it.
-    pub fn new(clock: std::sync::Arc<dyn Clock>, newest_on_record: Option<Timestamp>) -> Self {
-        let base = clock.now().max(newest_on_record.unwrap_or(Timestamp(0)));
+    /// Starts it, not before that moment.
+    pub fn new(clock: std::sync::Arc<dyn Clock>, not_before: Timestamp) -> Self {
+        let base = clock.now().max(not_before);
         Self { base, started: clock.elapsed(), clock }
     }
 }
@@ -246,7 +277,7 @@ mod tests {
     #[test]
     fn a_steady_clock_ignores_steps_and_never_starts_behind_the_record() {
         let wall = std::sync::Arc::new(ManualClock::at(Timestamp(5_000)));
-        let steady = SteadyClock::new(wall.clone(), Some(Timestamp(9_000)));
+        let steady = SteadyClock::new(wall.clone(), Timestamp(9_000));
         wall.step(Timestamp(1));
         assert_eq!(steady.now(), Timestamp(9_000));
         wall.advance(Duration::from_millis(50));

@@ -55,7 +55,8 @@ pub struct InForce<T> {
     pub value: T,
     /// When it was taken.
     pub loaded_at: Timestamp,
-    digest: [u8; 32],
+    /// SHA-256 of the file.
+    pub digest: [u8; 32],
 }
 
 /// The looks of a file: when they stand still, so does its content.

@@ -89,8 +89,8 @@ impl Daemon {
     pub async fn assemble(config: Config, ground: Ground, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
         let Ground { wall, store, gateway, web, tempo } = ground;
         let (config, metrics) = (Arc::new(config), Arc::new(Metrics::new()));
-        let newest = store.newest_ledger_time().await?;
-        let steady: Arc<dyn Clock> = Arc::new(SteadyClock::new(wall.clone(), newest));
+        let begins = store.resume_time(wall.now(), wall.uptime()).await?;
+        let steady: Arc<dyn Clock> = Arc::new(SteadyClock::new(wall.clone(), begins));
         store.recover(wall.now(), steady.now()).await?;
         let books = Arc::new(books::open(&config, &metrics, &wall, &store, web.clone()).await?);
         let names = config.sessions.iter().map(|session| &session.name);
@@ -262,6 +262,7 @@ impl Common {
             &session.instance_id,
             token,
         );
+        let unpaired = self.store.unpaired(self.books.lists.lids()).await?;
         Ok(Courier::new(delivery::Parts {
             session: session.name.clone(),
             client,
@@ -278,6 +279,7 @@ impl Common {
             rosters: channels.rosters,
             phones: channels.phones,
             listed: Arc::new(Listings(self.books.lists.clone())),
+            unpaired,
             checkups: channels.checkups,
             signs: channels.signs,
             idle: self.tempo.idle,

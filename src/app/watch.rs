@@ -9,7 +9,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{self, Config},
     pipeline::{Changed, Pipeline},
-    store::Store,
+    store::{Store, StoreError},
     takeup::Takeup,
     telemetry::Metrics,
 };
@@ -42,6 +42,8 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
     let mut recoveries = books.subscriptions.recoveries();
     let mut lists = books.lists.generation();
     let mut looks = 0u32;
+    // Lists may have changed while no daemon ran.
+    sweep(&books, &*store, &pipeline).await;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         look(&books, &metrics, &*store, wall.now()).await;
         looks = looks.wrapping_add(1);
@@ -57,7 +59,7 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
         if now != (recoveries, lists) {
             if now.1 != lists {
                 spare(&pipeline).await;
-                sweep(&pipeline).await;
+                sweep(&books, &*store, &pipeline).await;
             }
             (recoveries, lists) = now;
             match pipeline.source_is_back().await {
@@ -84,12 +86,27 @@ async fn spare(pipeline: &Pipeline) {
     }
 }
 
-/// A list has changed: everybody inside is looked at again.
-async fn sweep(pipeline: &Pipeline) {
-    match pipeline.sweep_everywhere().await {
-        Ok(groups) => tracing::info!(groups, "a list has changed: the members are looked at again"),
+/// If a list has changed since everybody inside was looked at last, that is done again.
+async fn sweep(books: &Books, store: &dyn Store, pipeline: &Pipeline) {
+    match sweep_if_changed(books, store, pipeline).await {
+        Ok(None) => {}
+        Ok(Some(groups)) => tracing::info!(groups, "a list has changed: the members are looked at again"),
         Err(error) => tracing::error!(%error, "a list has changed, and the members could not be swept"),
     }
+}
+
+async fn sweep_if_changed(
+    books: &Books,
+    store: &dyn Store,
+    pipeline: &Pipeline,
+) -> Result<Option<usize>, StoreError> {
+    let state = books.lists.state(&store.unpaired(books.lists.lids()).await?);
+    if store.swept().await?.as_ref() == Some(&state) {
+        return Ok(None);
+    }
+    let groups = pipeline.sweep_everywhere().await?;
+    store.keep_swept(state).await?;
+    Ok(Some(groups))
 }
 
 /// The configuration as it was read at the start. It is not taken up while running: a reload says whether the file is

@@ -76,7 +76,7 @@ pub(super) struct Inquiry {
 }
 
 impl Inquiry {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(now: Timestamp, unpaired: Vec<Lid>) -> Self {
         Self {
             hidden_due: Some(now),
             looked_at: Timestamp(0),
@@ -88,7 +88,7 @@ impl Inquiry {
             numbers_due: now,
             numbers_from: now + NUMBERS_FROM,
             doubtful: None,
-            unpaired: BTreeMap::new(),
+            unpaired: unpaired.into_iter().map(|lid| (lid, None)).collect(),
         }
     }
 

@@ -33,7 +33,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config::Config,
     facts::Standing,
-    ids::{GroupId, OutboxId, SessionName},
+    ids::{GroupId, Lid, OutboxId, SessionName},
     limits::{Ceilings, Ledger, Permit},
     retry,
     silence::Signs,
@@ -102,6 +102,8 @@ pub struct Parts {
     pub phones: mpsc::Receiver<PhoneRequest>,
     /// The numbers that lists name.
     pub listed: Arc<dyn Listed>,
+    /// The LIDs on those lists that nobody could match when the daemon started.
+    pub unpaired: Vec<Lid>,
     /// What is asked about the session itself.
     pub checkups: mpsc::UnboundedReceiver<Checkup>,
     /// Where it is told how the session is.
@@ -217,7 +219,7 @@ impl Courier {
             rosters: parts.rosters,
             phones: parts.phones,
             listed: parts.listed,
-            inquiry: inquiry::Inquiry::new(now),
+            inquiry: inquiry::Inquiry::new(now, parts.unpaired),
             checkups: checkup::Checkups::new(parts.checkups),
             signs: parts.signs,
             idle: parts.idle,

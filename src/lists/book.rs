@@ -16,6 +16,7 @@ use crate::{
 };
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -171,6 +172,20 @@ impl ListBook {
         lids.sort();
         lids.dedup();
         lids
+    }
+
+    /// What the lists say, in short, with those of their LIDs that nobody could match: while it is the same, nobody
+    /// inside can be on a list now who was not before.
+    pub fn state(&self, unpaired: &[Lid]) -> String {
+        let mut digest = Sha256::new();
+        for list in self.lists() {
+            digest.update(list.name.as_bytes());
+            digest.update(list.file.in_force().map_or([0; 32], |held| held.digest));
+        }
+        for lid in unpaired {
+            digest.update(lid.as_u64().to_be_bytes());
+        }
+        hex::encode(digest.finalize())
     }
 
     /// Has everybody inside looked at again, as if a list had been taken.

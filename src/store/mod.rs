@@ -10,7 +10,7 @@ pub use crate::limits::{CallId, LedgerEntry};
 use crate::{
     action::{Call, Class, RowState},
     brake::Terms,
-    clock::Timestamp,
+    clock::{Timestamp, Uptime},
     config::Mode,
     event::{Event, Hook},
     facts::{GroupChange, GroupFacts, MemberFacts, Verdict},
@@ -411,6 +411,12 @@ pub trait Store: Brakes + People + Provisioning + Watch {
     /// Phones of members waiting for a recheck, at most `limit`: whom to probe the source with.
     async fn awaiting_recheck(&self, limit: u32) -> Result<Vec<Person>, StoreError>;
 
+    /// What [`Store::keep_swept`] kept last.
+    async fn swept(&self) -> Result<Option<String>, StoreError>;
+
+    /// Keeps what the lists said when everybody inside was looked at last: what differs at a start sweeps them.
+    async fn keep_swept(&self, state: String) -> Result<(), StoreError>;
+
     /// Joins (`true`) and departures (`false`) since then, for the velocity counters at a start.
     async fn arrivals_since(&self, since: Timestamp) -> Result<Vec<(GroupId, Timestamp, bool)>, StoreError>;
 
@@ -531,8 +537,10 @@ pub trait Store: Brakes + People + Provisioning + Watch {
     /// Every lock on cold messages, by session.
     async fn cold_locks(&self) -> Result<Vec<(SessionName, ColdLock)>, StoreError>;
 
-    /// The newest moment in the ledger of any session: a clock behind it starts there.
-    async fn newest_ledger_time(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// When schedule time goes on at a start: now by the wall clock, or the newest moment in any ledger if that is later.
+    /// Should the wall clock have been put ahead since the last start of the same boot, what is on record about calls
+    /// follows it, so that no call looks older than it is (P4).
+    async fn resume_time(&self, wall: Timestamp, uptime: Option<Uptime>) -> Result<Timestamp, StoreError>;
 
     // --- subscriptions ---
 

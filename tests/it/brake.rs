@@ -146,3 +146,21 @@ async fn what_is_held_outlives_a_restart_and_goes_when_it_is_approved() {
     assert_eq!(removed.iter().collect::<BTreeSet<_>>().len(), removed.len(), "nobody twice");
     assert_eq!(alerts(&bench).await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_was_changed_while_no_daemon_ran_is_heeded_at_the_next_start_once() {
+    let mut bench = a_group_of_500().await;
+    bench.kill();
+    bench.write("blacklist.txt", &matching(3));
+    bench.spawn();
+    bench.ready().await;
+    bench.until("the three are out", async || bench.removed().len() == 3).await;
+    bench.until("all are looked at", async || sweeps(&bench).await >= 499).await;
+    bench.settled().await;
+    bench.kill();
+    bench.spawn();
+    bench.ready().await;
+    bench.sim.join(&group(), &[person(FIRST + 1)], Via::Link).await;
+    bench.until("somebody who joins is judged", async || bench.removed().len() == 4).await;
+    assert_eq!(sweeps(&bench).await, 0, "nothing has changed since");
+}

@@ -29,6 +29,8 @@ enum Happening {
     Killed { after: u64, down: u64, step: i64 },
     /// A stop with nothing under way.
     Restart { down: u64, step: i64 },
+    /// The machine was off, too.
+    Reboot { down: u64, step: i64 },
     /// The wall clock is set while we run.
     Step(i64),
 }
@@ -44,8 +46,6 @@ struct Life {
     session: SessionName,
     /// When the gateway saw each call, by a clock that never steps.
     seen: Vec<u64>,
-    /// How far behind the truth the wall clock was at a start, in milliseconds.
-    behind: i64,
 }
 
 impl Life {
@@ -55,14 +55,13 @@ impl Life {
         let pacing = Pacing { gap_min: Duration::ZERO, gap_max: Duration::ZERO, ramp: Duration::ZERO };
         let mut life = Self {
             file: folder.join("perimeterd.db"),
-            steady: SteadyClock::new(machine.clone(), None),
+            steady: SteadyClock::new(machine.clone(), Timestamp(0)),
             ledger: Ledger::default(),
             ceilings: Ceilings::new(limits, pacing, BEGINNING),
             machine,
             store: None,
             session: SessionName::new("main"),
             seen: Vec::new(),
-            behind: 0,
         };
         life.start().await;
         life
@@ -76,7 +75,8 @@ impl Life {
     async fn start(&mut self) {
         self.store = None;
         let store: Arc<dyn Store> = Arc::new(sqlite::open(&self.file, self.machine.clone()).unwrap());
-        self.steady = SteadyClock::new(self.machine.clone(), store.newest_ledger_time().await.unwrap());
+        let (wall, uptime) = (self.machine.now(), self.machine.uptime());
+        self.steady = SteadyClock::new(self.machine.clone(), store.resume_time(wall, uptime).await.unwrap());
         let now = self.steady.now();
         store.recover(self.machine.now(), now).await.unwrap();
         let entries = store.ledger(&self.session, now - self.ceilings.longest()).await.unwrap();
@@ -148,19 +148,26 @@ impl Life {
                 self.away(down, step).await;
             }
             Happening::Restart { down, step } => self.away(down, step).await,
+            Happening::Reboot { down, step } => self.off(down, step).await,
             Happening::Step(by) => self.machine.step(Timestamp(self.machine.now().0 + by)),
         }
     }
 
-    /// Down, with the wall clock set meanwhile: back by any amount, never ahead of where it was. A clock that was put ahead
-    /// while nobody looked cannot be told from a long night.
+    /// Down, with the wall clock set meanwhile.
     async fn away(&mut self, down: u64, step: i64) {
         self.store = None;
         self.machine.advance(Duration::from_millis(down));
-        let truth = BEGINNING.0 + i64::try_from(self.true_now()).unwrap();
-        let wall = (truth - self.behind).min(self.machine.now().0 + step);
-        self.behind = truth - wall;
-        self.machine.step(Timestamp(wall));
+        self.machine.step(Timestamp(self.machine.now().0 + step));
+        self.start().await;
+    }
+
+    /// The machine is switched off, and its clock set meanwhile: back by any amount, never ahead of what it was for us. A
+    /// clock that was put ahead while the machine was off cannot be told from a long night.
+    async fn off(&mut self, down: u64, step: i64) {
+        self.store = None;
+        self.machine.advance(Duration::from_millis(down));
+        self.machine.step(self.steady.now().min(Timestamp(self.machine.now().0 + step)));
+        self.machine.reboot();
         self.start().await;
     }
 
@@ -174,7 +181,7 @@ impl Life {
 
 fn happening() -> impl Strategy<Value = Happening> {
     let call = (0u64..3_000, 0.0..=1.0).prop_map(|(lasts, seen_at)| Happening::Call { lasts, seen_at });
-    // A day back, a day ahead: what is ahead lasts only while we run.
+    // A day back, a day ahead.
     let step = prop_oneof![Just(0), -90_000_000i64..0, 0i64..90_000_000];
     prop_oneof![
         6 => call,
@@ -182,6 +189,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0u64..3_000, 0u64..9_000, step.clone())
             .prop_map(|(after, down, step)| Happening::Killed { after, down, step }),
         1 => (0u64..9_000, step.clone()).prop_map(|(down, step)| Happening::Restart { down, step }),
+        1 => (0u64..9_000, step.clone()).prop_map(|(down, step)| Happening::Reboot { down, step }),
         1 => step.prop_map(Happening::Step),
     ]
 }

@@ -3,11 +3,11 @@
 use super::words::{Columns, Word};
 use crate::{
     action::Class,
-    clock::Timestamp,
+    clock::{Timestamp, Uptime},
     ids::SessionName,
     store::{CallId, LedgerEntry, StoreError},
 };
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// Notes the start of a call under each of its classes. A call without a class is under no ceiling and leaves no entry.
 pub(super) fn begin(
@@ -66,8 +66,45 @@ pub(super) fn since(
     Ok(found)
 }
 
+/// When schedule time goes on; see [`crate::store::Store::resume_time`].
+pub(super) fn resume(
+    db: &Connection,
+    wall: Timestamp,
+    uptime: Option<&Uptime>,
+) -> Result<Timestamp, StoreError> {
+    let newest = newest(db)?.unwrap_or(Timestamp(0));
+    let resumed = wall.max(newest);
+    let Some(uptime) = uptime else {
+        db.prepare_cached("DELETE FROM anchor")?.execute([])?;
+        return Ok(resumed);
+    };
+    let lasted = i64::try_from(uptime.lasted.as_millis()).unwrap_or(i64::MAX);
+    if let Some(ahead) = put_ahead(db, resumed, newest, (&uptime.boot, lasted))? {
+        let sql = "UPDATE ledger SET started_at = started_at + ?1, ended_at = ended_at + ?1";
+        db.prepare_cached(sql)?.execute([ahead])?;
+        let sql = "UPDATE cold_locks SET since = since + ?1, until = until + ?1";
+        db.prepare_cached(sql)?.execute([ahead])?;
+    }
+    let sql = "INSERT OR REPLACE INTO anchor (one, boot, lasted, at) VALUES (1, ?, ?, ?)";
+    db.prepare_cached(sql)?.execute(params![uptime.boot, lasted, resumed.0])?;
+    Ok(resumed)
+}
+
+/// By how many milliseconds `resumed` is later than the time that has truly passed since the last start makes it.
+fn put_ahead(
+    db: &Connection,
+    resumed: Timestamp,
+    newest: Timestamp,
+    (boot, lasted): (&str, i64),
+) -> Result<Option<i64>, StoreError> {
+    let sql = "SELECT at + (?2 - lasted) FROM anchor WHERE boot = ?1 AND lasted <= ?2";
+    let truly: Option<i64> =
+        db.prepare_cached(sql)?.query_row(params![boot, lasted], |row| row.get(0)).optional()?;
+    Ok(truly.map(|truly| resumed.0 - truly.max(newest.0)).filter(|ahead| *ahead > 0))
+}
+
 /// The newest moment in it.
-pub(super) fn newest(db: &Connection) -> Result<Option<Timestamp>, StoreError> {
+fn newest(db: &Connection) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT max(at) FROM (SELECT max(started_at) AS at FROM ledger
                                     UNION ALL SELECT max(ended_at) FROM ledger)";
     let newest = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;

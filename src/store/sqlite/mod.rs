@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     action::Class,
-    clock::{Clock, Timestamp},
+    clock::{Clock, Timestamp, Uptime},
     facts::{GroupFacts, MemberFacts},
     ids::{DecisionId, EntryId, GroupId, OutboxId, Person, PersonId, Phone, SessionName},
 };
@@ -149,6 +149,14 @@ impl Store for SqliteStore {
 
     async fn hasten_rechecks(&self, now: Timestamp) -> Result<usize, StoreError> {
         self.writer.run(move |db| timers::hasten(db, now)).await
+    }
+
+    async fn swept(&self) -> Result<Option<String>, StoreError> {
+        self.readers.read(sweep::last).await
+    }
+
+    async fn keep_swept(&self, state: String) -> Result<(), StoreError> {
+        self.writer.run(move |db| sweep::keep(db, &state)).await
     }
 
     async fn awaiting_recheck(&self, limit: u32) -> Result<Vec<Person>, StoreError> {
@@ -309,8 +317,8 @@ impl Store for SqliteStore {
         self.readers.read(locks::all).await
     }
 
-    async fn newest_ledger_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.readers.read(ledger::newest).await
+    async fn resume_time(&self, wall: Timestamp, uptime: Option<Uptime>) -> Result<Timestamp, StoreError> {
+        self.writer.run(move |db| ledger::resume(db, wall, uptime.as_ref())).await
     }
 
     async fn push_subscription(&self, pushed: Pushed) -> Result<(), StoreError> {

@@ -13,10 +13,23 @@ use crate::{
     ids::{GroupId, PersonId},
     store::{NewEntry, Source, StoreError},
 };
-use rusqlite::params;
+use rusqlite::{Connection, OptionalExtension, params};
 
 /// Members looked at in one step.
 const STEP: u32 = 200;
+
+/// What the lists said when everybody was looked at last.
+pub(super) fn last(db: &Connection) -> Result<Option<String>, StoreError> {
+    let mut select = db.prepare_cached("SELECT state FROM swept")?;
+    Ok(select.query_row([], |row| row.get(0)).optional()?)
+}
+
+/// Everybody is looked at now.
+pub(super) fn keep(db: &Connection, state: &str) -> Result<(), StoreError> {
+    let sql = "INSERT INTO swept (one, state) VALUES (1, ?) ON CONFLICT DO UPDATE SET state = excluded.state";
+    db.prepare_cached(sql)?.execute([state])?;
+    Ok(())
+}
 
 impl Step<'_> {
     /// Makes a run for each of the next members after that one, and appends the step that follows.

@@ -164,7 +164,7 @@ pub(crate) async fn a_crash_during_a_call_is_taken_up(backend: &dyn Backend) {
 
 pub(crate) async fn the_ledger_survives_and_knows_its_newest_moment(backend: &dyn Backend) {
     let world = World::open(backend);
-    assert_eq!(world.store.newest_ledger_time().await.unwrap(), None);
+    assert_eq!(world.store.resume_time(at(0), None).await.unwrap(), at(0));
     let session = main_session();
     let begin = |classes, when| world.store.begin(&session, vec![], classes, when);
     let read = begin(vec![Class::Read], at(1)).await.unwrap().unwrap();
@@ -172,7 +172,7 @@ pub(crate) async fn the_ledger_survives_and_knows_its_newest_moment(backend: &dy
     let cold = begin(vec![Class::Dm, Class::ColdDm], at(5)).await.unwrap().unwrap();
     assert_ne!(read, cold);
     let world = world.reopen(backend);
-    assert_eq!(world.store.newest_ledger_time().await.unwrap(), Some(at(5)));
+    assert_eq!(world.store.resume_time(at(0), None).await.unwrap(), at(5));
     let entry =
         |id: CallId, class, started, ended| LedgerEntry { id, class, started_at: started, ended_at: ended };
     let all = world.store.ledger(&main_session(), at(0)).await.unwrap();
@@ -184,7 +184,7 @@ pub(crate) async fn the_ledger_survives_and_knows_its_newest_moment(backend: &dy
     assert_eq!(all, expected);
     world.store.settle(Some(cold), vec![], at(9), at(9)).await.unwrap();
     assert_eq!(world.store.ledger(&main_session(), at(3)).await.unwrap().len(), 2);
-    assert_eq!(world.store.newest_ledger_time().await.unwrap(), Some(at(9)));
+    assert_eq!(world.store.resume_time(at(0), None).await.unwrap(), at(9));
 }
 
 pub(crate) async fn failed_rows_are_hastened(backend: &dyn Backend) {
