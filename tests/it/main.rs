@@ -1,10 +1,9 @@
-//! The integration tests: one binary, a module for each promise or surface.
+//! The integration tests: one binary, a module for each promise or surface. Those in virtual time are in `tests/virtual`.
 
 #![expect(clippy::unwrap_used, reason = "a failing test shows the line")]
 
 mod alerts;
 mod architecture;
-mod ban_week;
 mod bodies;
 mod brake;
 mod ceilings;
@@ -12,19 +11,13 @@ mod demo;
 mod discreet;
 mod edges;
 mod edits;
-mod event_table;
-mod forms;
-mod fortnight;
 mod governance;
 mod harness;
 mod identity;
-mod lab;
 mod outages;
-mod outcome_table;
 mod outcomes;
 mod pacing;
 mod provisioning;
-mod quiet;
 mod reconcile;
 mod restart;
 mod scripts;

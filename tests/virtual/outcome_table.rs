@@ -89,7 +89,7 @@ const REMOVALS: &[Case] = &[
     (200, "[]", "unknown"),
     (200, r#"{"status":200}"#, "done"),
     (200, r#"{"49@c.us":{"code":403,"message":"no","isInviteV4Sent":false}}"#, "refused"),
-    (200, r#""GroupParticipantError: you have no permission""#, "refused"),
+    (200, r#""GroupParticipantError: you have no permission""#, "waits"),
     (200, "true", "done"),
     (200, "false", "refused"),
     (200, "", "done"),
@@ -101,7 +101,7 @@ const REMOVALS: &[Case] = &[
     (400, "<error><message>missing parameter</message></error>", "other form"),
     (401, r#"{"status":401,"message":"invalid token"}"#, "waits"),
     (403, r#"{"code":"subscription_required","message":"upgrade","data":{"status":403}}"#, "waits"),
-    (403, r#"{"message":"the instance is not an admin of the group"}"#, "refused"),
+    (403, r#"{"message":"the instance is not an admin of the group"}"#, "waits"),
     (404, r#"{"message":"item-not-found"}"#, "refused"),
     (404, r#"{"message":"Session not found"}"#, "waits"),
     (
@@ -120,7 +120,7 @@ const REMOVALS: &[Case] = &[
     (
         500,
         r#"{"statusCode":500,"exception":{"message":"info query returned status 401: not-authorized"}}"#,
-        "refused",
+        "waits",
     ),
     (500, r#"{"statusCode":500,"exception":{"message":"rate-overlimit","data":429}}"#, "waits"),
     (500, r#"{"statusCode":500,"exception":{"message":"info query timed out"}}"#, "unknown"),

@@ -13,6 +13,9 @@ use perimeterd::{
 };
 use std::time::Duration;
 
+/// On every list from the beginning, because a list that is emptied is not taken.
+pub(crate) const STRANGER: &str = "+12025550100";
+
 /// Something that happens at a moment; who it happens to is chance's.
 #[derive(Clone, Debug)]
 pub(crate) enum Happening {
@@ -79,7 +82,11 @@ fn a_fault() -> Kind {
     ];
     match fastrand::u8(0..10) {
         0 => Kind::Upstream { message: fastrand::choice(texts).unwrap().to_owned() },
-        1 => Kind::Status { status: fastrand::choice([500, 502, 503]).unwrap(), body: "oops".into(), effect },
+        // What took effect behind a plain 500 could be told by nobody; a 502 says that nobody knows.
+        1 => {
+            let status = fastrand::choice([500, 502, 503]).unwrap();
+            Kind::Status { status, body: "oops".into(), effect: effect && status == 502 }
+        }
         2 => Kind::RateLimited { retry_after: fastrand::bool().then(|| fastrand::u64(1..90)) },
         3 => Kind::PerPerson { code: fastrand::choice([403, 404, 408, 409, 500]).unwrap() },
         4 => Kind::Silent,
@@ -262,14 +269,18 @@ fn pays(club: &Club, soul: Soul, status: &str) {
     club.tell(&format!("  {soul:?} is {status}"));
 }
 
+/// The payment side tells that somebody pays; its own API may lag behind.
 async fn push(club: &Club) {
     let soul = club.a_soul();
-    pays(club, soul, "active");
+    if fastrand::bool() {
+        pays(club, soul, "active");
+    }
     let path = format!("/api/v1/subscriptions/{}", soul.phone.digits());
     let answer = club.lab.ask("PUT", &path, r#"{"status":"active"}"#).await;
     if matches!(answer, Some((200..=299, _))) {
         let now = club.lab.elapsed();
         club.truth().push(soul.phone, now);
+        club.tell(&format!("  {soul:?} is pushed"));
     }
 }
 
@@ -285,6 +296,6 @@ async fn edit(club: &Club, black: bool) {
         list.iter().map(|listed| listed.line() + "\n").collect::<String>()
     };
     let name = if black { "blacklist.txt" } else { "allowlist.txt" };
-    club.tell(&format!("  {name}: {named:?}"));
-    club.lab.write(name, &format!("# the list\n{text}")).await;
+    club.tell(&format!("  {name}: {}", named.line()));
+    club.lab.write(name, &format!("{STRANGER}\n{text}")).await;
 }

@@ -17,16 +17,20 @@ use std::{
 /// A removal may rest on evidence of this age (`fresh_for`), and its call takes a moment.
 const EVIDENCE_LASTS: Duration = Duration::from_secs(12);
 
-/// A pushed value beats the source for so long.
-const PUSHED_FOR: Duration = Duration::from_secs(24 * 3600);
+/// A pushed value beats the source for a day by the wall clock, which steps by up to half a day: so long for certain, and
+/// so long at most.
+const PUSHED_FOR: (Duration, Duration) = (Duration::from_secs(12 * 3600), Duration::from_secs(36 * 3600));
 
 /// What is true beside what the simulator and the payment side know.
 #[derive(Debug, Default)]
 pub(crate) struct Truth {
     pub(crate) listed: BTreeSet<Listed>,
     pub(crate) allowed: BTreeSet<Listed>,
-    /// Taken by the daemon: until then these pay, whatever the source says.
-    pub(crate) pushed: BTreeMap<Phone, Duration>,
+    /// Taken by the daemon: from then on these pay for [`PUSHED_FOR`], whatever the source says.
+    pushed: BTreeMap<Phone, Duration>,
+    /// Whoever was pushed and the source has said the same since: the daemon may have seen that, and then the source
+    /// counts again.
+    agreed: BTreeSet<Phone>,
     /// When somebody was removable last, up to the change before the current state.
     removable_until: BTreeMap<Lid, Duration>,
     /// Since when somebody has been removable without a break.
@@ -72,9 +76,12 @@ impl Truth {
         self.allowed.iter().any(|listed| listed.names(soul))
     }
 
-    /// Whether anything known speaks against somebody at this moment.
-    pub(crate) fn removable(&self, soul: Soul, crm: &Crm, now: Duration) -> bool {
-        let paid = self.pushed.get(&soul.phone).is_some_and(|until| now < *until);
+    /// Whether anything known speaks against somebody at this moment; while a pushed payment may or may not count, `doubt`
+    /// says whether it does.
+    fn removable(&self, soul: Soul, crm: &Crm, now: Duration, doubt: bool) -> bool {
+        let lasts = if doubt { PUSHED_FOR.1 } else { PUSHED_FOR.0 };
+        let pushed = self.pushed.get(&soul.phone).is_some_and(|at| now < *at + lasts);
+        let paid = pushed && (doubt || !self.agreed.contains(&soul.phone));
         let lapsed = !paid && crm.says(soul.phone).is_some_and(|says| says == "canceled" || says == "none");
         !self.is_allowed(soul) && (self.is_listed(soul) || lapsed)
     }
@@ -82,8 +89,13 @@ impl Truth {
     /// To be called just before the truth changes, and after.
     pub(crate) fn note(&mut self, souls: &[Soul], crm: &Crm, now: Duration) {
         for soul in souls {
-            if self.removable(*soul, crm, now) {
+            if crm.says(soul.phone).is_some_and(|says| says == "active" || says == "trialing") {
+                self.agreed.insert(soul.phone);
+            }
+            if self.removable(*soul, crm, now, false) {
                 self.removable_until.insert(soul.lid, now);
+            }
+            if self.removable(*soul, crm, now, true) {
                 self.removable_since.entry(soul.lid).or_insert(now);
             } else {
                 self.removable_since.remove(&soul.lid);
@@ -93,12 +105,13 @@ impl Truth {
 
     fn was_removable(&self, soul: Soul, crm: &Crm, now: Duration) -> bool {
         let recent = self.removable_until.get(&soul.lid);
-        self.removable(soul, crm, now) || recent.is_some_and(|until| *until + EVIDENCE_LASTS >= now)
+        self.removable(soul, crm, now, false) || recent.is_some_and(|until| *until + EVIDENCE_LASTS >= now)
     }
 
     /// The payment side pushed that somebody pays, and was heard.
     pub(crate) fn push(&mut self, phone: Phone, now: Duration) {
-        self.pushed.insert(phone, now + PUSHED_FOR);
+        self.pushed.insert(phone, now);
+        self.agreed.remove(&phone);
     }
 }
 

@@ -7,7 +7,8 @@ use super::{
 use perimeterd::{
     action::{Class, RowState},
     event,
-    ids::GroupId,
+    facts::{GroupFacts, MemberFacts},
+    ids::{GroupId, Person},
     simulator::{Role, calls::broken_ceilings},
     store::{EntryState, Filter, Row},
 };
@@ -18,6 +19,9 @@ const ALL: Filter = Filter { limit: u32::MAX, before: None, state: None, member:
 /// What went wrong, in sentences.
 pub(super) async fn of(club: &Club) -> Vec<String> {
     let mut wrong = std::mem::take(&mut club.truth().wrong);
+    if club.lab.disk.spun() {
+        wrong.push("the daemon span: it looked into the store for ever".into());
+    }
     nothing_is_lost(club, &mut wrong).await;
     the_directory_is_true(club, &mut wrong).await;
     nothing_is_doubled(club, &mut wrong).await;
@@ -88,25 +92,33 @@ fn told(row: &Row) -> String {
 /// Everybody the world knows is inside or outside for the daemon as they are in truth, and in the same role.
 async fn the_directory_is_true(club: &Club, wrong: &mut Vec<String>) {
     for soul in &club.souls {
-        let row = club.lab.store.person(soul.person()).await.unwrap();
-        let known = match row {
-            Some(row) => club.lab.store.memberships(row).await.unwrap(),
-            None => Vec::new(),
-        };
+        let known = memberships(club, *soul).await;
         for group in &club.groups {
             let truly = role(club, group, *soul);
-            let belief = known.iter().find(|(there, member)| there.id == *group && member.present);
-            let believed = belief.map(|(_, member)| member.role);
-            let same = match (truly, believed) {
-                (None, None) => true,
-                (Some(truly), Some(believed)) => same_role(truly, believed),
-                _ => false,
+            let there = known.iter().filter(|(there, member)| there.id == *group && member.present);
+            let believed: Vec<_> = there.map(|(_, member)| member.role).collect();
+            let same = match truly {
+                None => believed.is_empty(),
+                Some(truly) => believed.iter().any(|believed| same_role(truly, *believed)),
             };
             if !same {
                 wrong.push(format!("{soul:?} in {group} is {truly:?}, the daemon believes {believed:?}"));
             }
         }
     }
+}
+
+/// Until somebody tells that a phone and a LID are one person's they are two for the daemon.
+async fn memberships(club: &Club, soul: Soul) -> Vec<(GroupFacts, MemberFacts)> {
+    let mut ids = BTreeSet::new();
+    for one in [Person::of_phone(soul.phone), Person { phone: None, lid: Some(soul.lid) }] {
+        ids.extend(club.lab.store.person(one).await.unwrap());
+    }
+    let mut known = Vec::new();
+    for id in ids {
+        known.extend(club.lab.store.memberships(id).await.unwrap());
+    }
+    known
 }
 
 fn role(club: &Club, group: &GroupId, soul: Soul) -> Option<Role> {
@@ -180,11 +192,16 @@ async fn no_offender_is_inside(club: &Club, wrong: &mut Vec<String>) {
                     && row.call.group() == Some(group)
                     && row.person.is_some_and(|person| person.same_as(soul.person()))
             });
-            let why = last.map(told);
-            // The owner was told that nobody could say whether they pay, for too long.
-            if why.as_ref().is_some_and(|why| why.contains("no evidence within")) {
+            // The gateway or a guard rail did not let them be put out, or nobody could say whether they pay for too long:
+            // the outbox says so.
+            let given_up = last.is_some_and(|row| match row.state {
+                RowState::Refused | RowState::Dead => row.note.is_some(),
+                _ => row.note.as_ref().is_some_and(|note| note.contains("no evidence within")),
+            });
+            if given_up {
                 continue;
             }
+            let why = last.map(told);
             wrong.push(format!("{soul:?} is still in {group}: {why:?}"));
         }
     }
@@ -238,10 +255,8 @@ pub(super) async fn trace(club: &Club) -> Vec<String> {
         ));
     }
     for soul in &club.souls {
-        if let Some(row) = club.lab.store.person(soul.person()).await.unwrap() {
-            for (group, member) in club.lab.store.memberships(row).await.unwrap() {
-                lines.push(format!("{soul:?} in {}: {} {:?}", group.id, member.present, member.role));
-            }
+        for (group, member) in memberships(club, *soul).await {
+            lines.push(format!("{soul:?} in {}: {} {:?}", group.id, member.present, member.role));
         }
     }
     lines

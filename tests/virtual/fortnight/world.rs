@@ -1,6 +1,9 @@
 //! The small world of a seed: groups, people with their secrets, one daemon that guards them.
 
-use super::judge::{Judge, Truth};
+use super::{
+    happenings::STRANGER,
+    judge::{Judge, Truth},
+};
 use crate::lab::{self, Lab, Setup};
 use perimeterd::{
     ids::{GroupId, Lid, Person, Phone},
@@ -60,8 +63,8 @@ impl Club {
         };
         let config = configuration(&simulator);
         let files = POLICIES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-        let files = files.chain([("blacklist.txt".into(), "# nobody yet\n".into())]);
-        let files = files.chain([("allowlist.txt".into(), "# nobody yet\n".into())]).collect();
+        let files = files.chain([("blacklist.txt".into(), format!("{STRANGER}\n"))]);
+        let files = files.chain([("allowlist.txt".into(), format!("{STRANGER}\n"))]).collect();
         let lab = Lab::new(Setup { config, files, simulator, ..Setup::default() });
         let truth = Arc::new(Mutex::new(Truth::default()));
         let mut club = Self { lab, groups: Vec::new(), souls: Vec::new(), truth, revive_at: None, aloud };

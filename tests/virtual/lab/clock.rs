@@ -1,6 +1,6 @@
 //! The lab's clock: virtual time, and a wall clock that a test can step.
 
-use perimeterd::clock::{Clock, Timestamp};
+use perimeterd::clock::{Clock, Timestamp, Uptime};
 use std::{
     sync::atomic::{AtomicI64, Ordering},
     time::Duration,
@@ -35,5 +35,10 @@ impl Clock for LabClock {
 
     fn elapsed(&self) -> Duration {
         self.began.elapsed()
+    }
+
+    /// The lab's machine is never switched off.
+    fn uptime(&self) -> Option<Uptime> {
+        Some(Uptime { boot: "lab".into(), lasted: self.elapsed() })
     }
 }

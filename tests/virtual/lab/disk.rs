@@ -26,6 +26,7 @@ pub(crate) struct Disk {
     full: AtomicBool,
     /// Pieces of work in the same millisecond, and which one.
     busy: Mutex<(u32, Instant)>,
+    spun: AtomicBool,
 }
 
 impl Disk {
@@ -35,6 +36,7 @@ impl Disk {
             fuse: AtomicI64::new(-1),
             full: AtomicBool::new(false),
             busy: Mutex::new((0, Instant::now())),
+            spun: AtomicBool::new(false),
         }
     }
 
@@ -54,11 +56,17 @@ impl Disk {
         self.full.store(full, Ordering::SeqCst);
     }
 
+    /// Whether a daemon looked into the store for ever.
+    pub(crate) fn spun(&self) -> bool {
+        self.spun.load(Ordering::SeqCst)
+    }
+
     /// Work without end in one moment: the world would stand still for ever.
     fn must_not_spin(&self) {
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         *busy = if busy.1 == now { (busy.0 + 1, now) } else { (0, now) };
+        self.spun.fetch_or(busy.0 >= SPINNING, Ordering::SeqCst);
         assert!(busy.0 < SPINNING, "the daemon spins: it looks into the store for ever and no time passes");
     }
 

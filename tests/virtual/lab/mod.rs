@@ -215,6 +215,14 @@ impl Lab {
     }
 }
 
+/// World and daemon hold each other; a thousand worlds in one process would fill its memory.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.door.slam();
+        self.sim.set_webhook(None);
+    }
+}
+
 /// A folder in memory where there is one: a thousand worlds write many small files.
 fn memory() -> PathBuf {
     let shared = PathBuf::from("/dev/shm");
