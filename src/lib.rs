@@ -15,7 +15,7 @@
 //! |---|---|
 //! | [`ids`] [`identity`] [`clock`] [`event`] [`action`] [`facts`] [`takeup`] [`excerpt`] | the vocabulary: no I/O, depends on nothing of ours |
 //! | [`directory`] [`group_info`] [`policy`] [`limits`] [`brake`] [`retry`] [`welcome`] [`lists`] | the pure brains: inputs and `now` in, values out |
-//! | [`numbering`] [`kept`] | countries of numbers; owners' files with their last good copies |
+//! | [`numbering`] [`kept`] [`fetch`] | countries of numbers; owners' files with their last good copies; files on the web |
 //! | [`transport`] [`aside`] | what carries requests out: the network, or a test's own world; work that blocks a thread |
 //! | [`wawp`] | the vendor: wire, translation, client; vendor JSON ends here |
 //! | [`ingress`] | the way in: authenticate, bound, store |
@@ -44,6 +44,7 @@ pub mod directory;
 pub mod event;
 pub mod excerpt;
 pub mod facts;
+pub mod fetch;
 pub mod group_info;
 pub mod herald;
 pub mod identity;

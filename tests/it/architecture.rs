@@ -33,6 +33,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ("config", &[], ""),
     ("kept", &[], ""),
     ("transport", &[], ""),
+    ("fetch", &["aside", "config", "transport"], "of the configuration only what a secret is"),
     ("lists", &["config", "kept"], ""),
     ("wawp", &["transport"], ""),
     ("telemetry", &["store"], "only `store::EntryState` and the depths it shows; it never asks the store"),
@@ -136,6 +137,7 @@ const PARTS: &[(&str, &str, &[&str])] = &[
     ("limits", "config", &["Pacing", "Window"]),
     ("delivery", "directory", &["ROSTER_LAG"]),
     ("subscriptions", "store", &["Pushed"]),
+    ("fetch", "config", &["Secret"]),
     ("silence", "wawp", &["session", "translate"]),
 ];
 
@@ -145,7 +147,18 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rhai", &["policy"]),
     (
         "reqwest",
-        &["transport", "wawp", "subscriptions", "herald", "app", "cli", "simulator", "demo", "config"],
+        &[
+            "transport",
+            "fetch",
+            "wawp",
+            "subscriptions",
+            "herald",
+            "app",
+            "cli",
+            "simulator",
+            "demo",
+            "config",
+        ],
     ),
     ("governor", &["delivery", "ingress"]),
 ];
