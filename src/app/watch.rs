@@ -89,7 +89,7 @@ async fn spare(pipeline: &Pipeline) {
 /// If a list has changed since everybody inside was looked at last, that is done again.
 async fn sweep(books: &Books, store: &dyn Store, pipeline: &Pipeline) {
     match sweep_if_changed(books, store, pipeline).await {
-        Ok(None) => {}
+        Ok(None | Some(0)) => {}
         Ok(Some(groups)) => tracing::info!(groups, "a list has changed: the members are looked at again"),
         Err(error) => tracing::error!(%error, "a list has changed, and the members could not be swept"),
     }

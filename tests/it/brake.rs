@@ -160,7 +160,11 @@ async fn a_list_that_was_changed_while_no_daemon_ran_is_heeded_at_the_next_start
     bench.kill();
     bench.spawn();
     bench.ready().await;
-    bench.sim.join(&group(), &[person(FIRST + 1)], Via::Link).await;
-    bench.until("somebody who joins is judged", async || bench.removed().len() == 4).await;
+    bench.sim.join(&group(), &[person(FIRST + 5_000)], Via::Link).await;
+    bench
+        .until("somebody who joins is judged", async || {
+            bench.api("decisions?limit=1").await["decisions"][0]["hook"] == "on_join"
+        })
+        .await;
     assert_eq!(sweeps(&bench).await, 0, "nothing has changed since");
 }
