@@ -22,7 +22,7 @@ const BURST: NonZeroU32 = NonZeroU32::new(20).expect("twenty is not zero");
 const PRUNE_EVERY: u64 = 1024;
 
 /// Counts failed authentications by source address.
-pub(super) struct Failures {
+pub struct Failures {
     limiter: RateLimiter<IpAddr, DashMapStateStore<IpAddr>, Steady, NoOpMiddleware<Duration>>,
     seen: AtomicU64,
 }
@@ -39,14 +39,15 @@ impl clock::Clock for Steady {
 }
 
 impl Failures {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    /// Nobody has failed yet.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
         let quota = Quota::per_second(NonZeroU32::MIN).allow_burst(BURST);
         let limiter = RateLimiter::new(quota, DashMapStateStore::default(), Steady(clock));
         Self { limiter, seen: AtomicU64::new(0) }
     }
 
     /// Counts a failure. `false` once the address has used up its allowance.
-    pub(super) fn count(&self, source: IpAddr) -> bool {
+    pub fn count(&self, source: IpAddr) -> bool {
         if self.seen.fetch_add(1, Ordering::Relaxed) % PRUNE_EVERY == PRUNE_EVERY - 1 {
             self.limiter.retain_recent();
         }

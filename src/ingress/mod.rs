@@ -13,41 +13,32 @@ use crate::{
 };
 use axum::{
     Router,
-    body::{Body, HttpBody},
-    extract::{ConnectInfo, State},
+    body::Body,
+    extract::State,
     http::{Request, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
-use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
 use std::{
     collections::HashMap,
-    future::poll_fn,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 use tokio::sync::Notify;
 
 mod auth;
 mod body;
+mod bounded;
 mod flood;
 #[cfg(test)]
 mod tests;
 
 pub use auth::{Denied, SessionAuth};
-
-/// How much of a body that is too large is let pass by, and for how long.
-const DRAINED: usize = 64 << 20;
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub use bounded::{Unread, read_bounded, source_of};
+pub use flood::Failures;
 
 /// What the way in needs.
 pub struct Ingress {
@@ -75,9 +66,7 @@ struct Taken {
 enum Refusal {
     NotAuthentic(StatusCode, &'static str),
     Limited,
-    TooLarge,
-    Broken,
-    Slow,
+    Unread(Unread),
     Unavailable,
 }
 
@@ -114,34 +103,26 @@ impl Ingress {
     }
 
     /// Counts a failed authentication; the answer is 429 once the address has used up its allowance.
-    fn failure(&self, peer: IpAddr, request: &axum::http::request::Parts, otherwise: Refusal) -> Refusal {
-        let source = auth::source_address(peer, &request.headers, &self.trusted_proxies);
+    fn failure(&self, request: &axum::http::request::Parts, otherwise: Refusal) -> Refusal {
+        let source = source_of(request, &self.trusted_proxies);
         if self.failures.count(source) { otherwise } else { Refusal::Limited }
     }
 
     /// The whole way of one post, up to the durable append. Authentic posts never meet the limiter.
     async fn take(&self, request: Request<Body>) -> Result<Taken, Refusal> {
         let (head, body) = request.into_parts();
-        let peer = head.extensions.get::<ConnectInfo<SocketAddr>>();
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
         let no_session = || Refusal::NotAuthentic(StatusCode::NOT_FOUND, NO_SESSION);
         let denied = |_: Denied| Refusal::NotAuthentic(StatusCode::UNAUTHORIZED, NOT_AUTHENTIC);
 
         let name = head.uri.path().rsplit('/').next().unwrap_or_default();
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
-        let session =
-            self.sessions.get(name.as_ref()).ok_or_else(|| self.failure(peer, &head, no_session()))?;
-        if body.size_hint().lower() > self.max_body as u64 {
-            drain(body).await;
-            return Err(Refusal::TooLarge);
-        }
+        let session = self.sessions.get(name.as_ref()).ok_or_else(|| self.failure(&head, no_session()))?;
+        let body = bounded::announced(body, self.max_body).await.map_err(Refusal::Unread)?;
         let claim = session
             .check_head(&head.uri, &head.headers)
-            .map_err(|wrong| self.failure(peer, &head, denied(wrong)))?;
-        let body = tokio::time::timeout(BODY_TIMEOUT, read(body, self.max_body))
-            .await
-            .map_err(|_| Refusal::Slow)??;
-        session.check_body(claim, &body).map_err(|wrong| self.failure(peer, &head, denied(wrong)))?;
+            .map_err(|wrong| self.failure(&head, denied(wrong)))?;
+        let body = read_bounded(body, self.max_body).await.map_err(Refusal::Unread)?;
+        session.check_body(claim, &body).map_err(|wrong| self.failure(&head, denied(wrong)))?;
 
         let entries = body::entries(session.name(), &body, self.clock.now());
         // Our own canaries show nothing of the gateway, and count nowhere.
@@ -168,44 +149,6 @@ impl Ingress {
         }
         appended.map_err(|_| Refusal::Unavailable)
     }
-}
-
-/// Lets the rest of a body that is too large pass by, within bounds: a sender that is still writing when the connection is
-/// closed sees a broken pipe instead of the 413.
-async fn drain(mut body: Body) {
-    let passing = async {
-        let mut passed = 0;
-        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            passed += frame.data_ref().map_or(0, Bytes::len);
-            if passed > DRAINED {
-                break;
-            }
-        }
-    };
-    // Who is slower than this may see the broken pipe.
-    let _ = tokio::time::timeout(DRAIN_TIMEOUT, passing).await;
-}
-
-/// Reads the body, at most `max` bytes; the usual body of one frame is not copied.
-async fn read(mut body: Body, max: usize) -> Result<Bytes, Refusal> {
-    let mut first = Bytes::new();
-    let mut gathered = BytesMut::new();
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let Ok(data) = frame.map_err(|_| Refusal::Broken)?.into_data() else { continue };
-        if first.len().max(gathered.len()) + data.len() > max {
-            drain(body).await;
-            return Err(Refusal::TooLarge);
-        }
-        if first.is_empty() && gathered.is_empty() {
-            first = data;
-        } else {
-            if gathered.is_empty() {
-                gathered.extend_from_slice(&std::mem::take(&mut first));
-            }
-            gathered.extend_from_slice(&data);
-        }
-    }
-    Ok(if gathered.is_empty() { first } else { gathered.freeze() })
 }
 
 const STORED: &str = r#"{"status":"stored"}"#;
@@ -265,11 +208,11 @@ impl Refusal {
                 let response = again("60", answer(StatusCode::TOO_MANY_REQUESTS, LIMITED));
                 (Some(WebhookOutcome::Limited), response)
             }
-            Self::TooLarge => {
+            Self::Unread(Unread::TooLarge) => {
                 (Some(WebhookOutcome::TooLarge), answer(StatusCode::PAYLOAD_TOO_LARGE, TOO_LARGE))
             }
-            Self::Broken => (None, answer(StatusCode::BAD_REQUEST, BROKEN)),
-            Self::Slow => (None, answer(StatusCode::REQUEST_TIMEOUT, SLOW)),
+            Self::Unread(Unread::Broken) => (None, answer(StatusCode::BAD_REQUEST, BROKEN)),
+            Self::Unread(Unread::Slow) => (None, answer(StatusCode::REQUEST_TIMEOUT, SLOW)),
             Self::Unavailable => {
                 let response = again("5", answer(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE));
                 (Some(WebhookOutcome::Unavailable), response)

@@ -5,6 +5,8 @@ use crate::{
     clock::{ManualClock, Timestamp},
     store::{Filter, sqlite},
 };
+use bytes::Bytes;
+use std::net::SocketAddr;
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
