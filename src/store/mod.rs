@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 pub mod brake;
 mod entry;
 mod incident;
+pub mod payments;
 mod people;
 mod provisioning;
 mod records;
@@ -367,7 +368,7 @@ pub struct Settled {
 
 /// The use cases.
 #[async_trait]
-pub trait Store: Brakes + People + Provisioning + Watch {
+pub trait Store: Brakes + payments::Payments + People + Provisioning + Watch {
     // --- ingress ---
 
     /// Appends entries, all or none, in one transaction; a key that is already there is skipped. Many callers are

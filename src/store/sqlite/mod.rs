@@ -39,6 +39,7 @@ mod members;
 mod open;
 mod outbox;
 mod pairs;
+mod payments;
 mod people;
 mod provisioning;
 mod prune;

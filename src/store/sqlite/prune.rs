@@ -28,6 +28,8 @@ const DELETIONS: &[&str] = &[
          WHERE received_at < ?1 AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.id = c.decision_id) LIMIT ?2)",
     "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE last_at < ?1 LIMIT ?2)",
     "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE told_at < ?1 LIMIT ?2)",
+    "DELETE FROM payment_events WHERE (source, event) IN (
+         SELECT source, event FROM payment_events WHERE received_at < ?1 LIMIT ?2)",
     "DELETE FROM arrivals WHERE rowid IN (SELECT rowid FROM arrivals WHERE at < ?1 LIMIT ?2)",
     "DELETE FROM tags WHERE (person_id, name) IN (SELECT person_id, name FROM tags WHERE until < ?1 LIMIT ?2)",
 ];
