@@ -21,6 +21,7 @@
 //! | [`ingress`] | the way in: authenticate, bound, store |
 //! | [`store`] | what is durable: journal, directory, decisions, outbox, ledger |
 //! | [`subscriptions`] | who pays: file, HTTP, pushed; cached |
+//! | [`payments`] | what payment providers push: signatures, their events |
 //! | [`pipeline`] | entries become decisions |
 //! | [`delivery`] | decisions become calls |
 //! | [`herald`] | alerts become messages to the operators |
@@ -55,6 +56,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod lists;
 pub mod numbering;
+pub mod payments;
 pub mod pipeline;
 pub mod policy;
 pub mod retry;

@@ -42,7 +42,13 @@ pub fn spelled(text: &str, default_country: Option<&str>) -> Option<Phone> {
         let bare: String = spelling.replace("(0)", "").chars().filter(char::is_ascii_digit).collect();
         return Phone::parse(&bare);
     }
-    let number = PhoneNumber::parse(text, Some(region(default_country?)?)).ok()?;
+    national(text, default_country?)
+}
+
+/// Reads the national spelling of a country; `None` if it is no valid number there. Plain digits that begin with the
+/// country's own code are international.
+pub fn national(text: &str, country: &str) -> Option<Phone> {
+    let number = PhoneNumber::parse(text, Some(region(country)?)).ok()?;
     if number.is_valid() { Phone::parse(&number.to_string()) } else { None }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     ingress::{self, Ingress},
     lifecycle::Lifecycle,
     limits::{Ceilings, Ledger},
+    payments::{self, Payments},
     pipeline::{self, Pipeline},
     silence::{self, Door, Pulse, Sign, Signs},
     store::Store,
@@ -132,7 +133,7 @@ impl Common {
         lifecycle: &Lifecycle,
         gateway: Arc<dyn Transport>,
         bells: &Bells,
-        payments: mpsc::UnboundedReceiver<Phone>,
+        paid: mpsc::UnboundedReceiver<Phone>,
     ) -> anyhow::Result<Vec<Watched>> {
         let Bells { journal: journal_bell, outbox: outbox_bell } = bells;
         let (rosters, roster_requests) = mpsc::unbounded_channel();
@@ -178,7 +179,7 @@ impl Common {
             lifecycle.spawn("courier", courier.run(lifecycle.soft()));
         }
         lifecycle.spawn("pipeline", pipeline.clone().run(lifecycle.soft()));
-        let sparing = go_between::spare_the_paying(payments, pipeline.clone(), lifecycle.soft());
+        let sparing = go_between::spare_the_paying(paid, pipeline.clone(), lifecycle.soft());
         lifecycle.spawn("payments", sparing);
         lifecycle.spawn("rosters", go_between::share_out(roster_requests, roster_desks, lifecycle.soft()));
         self.start_watches(lifecycle, pipeline, (signs, told), Couriers(couriers));
@@ -290,7 +291,7 @@ impl Common {
         &self,
         Bells { journal: journal_bell, outbox: outbox_bell }: Bells,
         watched: Vec<Watched>,
-        payments: mpsc::UnboundedSender<Phone>,
+        paid: mpsc::UnboundedSender<Phone>,
     ) -> anyhow::Result<axum::Router> {
         let ingress = Ingress::new(
             &self.config,
@@ -305,19 +306,22 @@ impl Common {
             Some(secret) => Some(secret.expose().map_err(|why| anyhow::anyhow!("{why}"))?.to_owned()),
             None => None,
         };
+        let desk = Arc::new(Desk {
+            books: self.books.clone(),
+            store: self.store.clone(),
+            wall: self.wall.clone(),
+            steady: self.steady.clone(),
+            metrics: self.metrics.clone(),
+            watched,
+            journal_bell: journal_bell.clone(),
+            payments: paid,
+            pulse: self.pulse.clone(),
+        });
+        let providers = Payments::new(&self.config, desk.clone(), self.wall.clone(), self.metrics.clone())
+            .map_err(|why| anyhow::anyhow!("{why}"))?;
         let api = Api {
             store: self.store.clone(),
-            owners: Arc::new(Desk {
-                books: self.books.clone(),
-                store: self.store.clone(),
-                wall: self.wall.clone(),
-                steady: self.steady.clone(),
-                metrics: self.metrics.clone(),
-                watched,
-                journal_bell: journal_bell.clone(),
-                payments,
-                pulse: self.pulse.clone(),
-            }),
+            owners: desk,
             clock: self.wall.clone(),
             metrics: self.metrics.clone(),
             bell: journal_bell,
@@ -326,7 +330,11 @@ impl Common {
             metrics_public: self.config.server.metrics_public,
             time_zone: self.config.server.time_zone.clone(),
         };
-        Ok(ingress::router(Arc::new(ingress)).merge(api::router(Arc::new(api))))
+        let doors = ingress::router(Arc::new(ingress)).merge(api::router(Arc::new(api)));
+        Ok(match providers {
+            Some(providers) => doors.merge(payments::router(Arc::new(providers))),
+            None => doors,
+        })
     }
 }
 

@@ -141,6 +141,7 @@ fn hide_secrets(config: &Config, redactor: &Redactor) {
         secrets.extend(session.hmac.as_ref().map(|hmac| &hmac.key));
     }
     secrets.extend(&config.alerts.secret);
+    secrets.extend(config.payments.iter().flat_map(|provider| &provider.secrets));
     secrets.extend(config.outgoing.iter().filter_map(|outgoing| outgoing.secret.as_ref()));
     if let Some(config::SubscriptionSource::Http { headers, .. }) =
         config.subscriptions.as_ref().map(|s| &s.source)

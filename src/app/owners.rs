@@ -10,8 +10,12 @@ use crate::{
     facts::{Lookup, Subscription},
     ids::{Phone, SessionName},
     limits::{Ceilings, Ledger},
+    payments::Till,
     silence::Pulse,
-    store::{Pushed, Store},
+    store::{
+        Pushed, Store, StoreError,
+        payments::{Account, Accounted, Notice},
+    },
     takeup::Takeup,
     telemetry::Metrics,
 };
@@ -38,6 +42,43 @@ pub(super) struct Desk {
     /// Where pushed payments are told, so that nobody who waits to be removed has to wait to be spared.
     pub(super) payments: mpsc::UnboundedSender<Phone>,
     pub(super) pulse: Arc<Pulse>,
+}
+
+#[async_trait]
+impl Till for Desk {
+    async fn account(&self, notice: Notice) -> Result<Accounted, StoreError> {
+        let Account { outcome, pushed, dropped } = self.store.account(notice, self.wall.now()).await?;
+        for phone in dropped {
+            self.books.subscriptions.forget_pushed(phone);
+        }
+        if !pushed.is_empty() {
+            self.take_effect(pushed).await;
+        }
+        Ok(outcome)
+    }
+
+    async fn alert(&self, key: &str, text: &str) {
+        tracing::warn!("{text}");
+        self.metrics.alert("payments");
+        if let Err(error) = self.store.alert(self.wall.now(), "payments", key, text).await {
+            tracing::error!(%error, "the alert could not be kept");
+        }
+    }
+}
+
+impl Desk {
+    /// What was pushed, and is durable, counts from now on.
+    async fn take_effect(&self, pushed: Vec<Pushed>) {
+        for Pushed { phone, subscription, at } in pushed {
+            self.books.subscriptions.push(phone, subscription, at);
+            // Somebody may be waiting to be put out for want of just this; without a receiver a stop is under way.
+            let _ = self.payments.send(phone);
+        }
+        // Somebody may be waiting for just this.
+        if self.store.hasten_rechecks(self.steady.now()).await.is_ok() {
+            self.journal_bell.notify_one();
+        }
+    }
 }
 
 #[async_trait]
@@ -76,13 +117,7 @@ impl Owners for Desk {
     async fn push(&self, phone: Phone, subscription: Subscription) -> Result<(), String> {
         let pushed = Pushed { phone, subscription, at: self.wall.now() };
         self.store.push_subscription(pushed.clone()).await.map_err(|e| e.to_string())?;
-        self.books.subscriptions.push(phone, pushed.subscription, pushed.at);
-        // Somebody may be waiting to be put out for want of just this; without a receiver a stop is under way.
-        let _ = self.payments.send(phone);
-        // Somebody may be waiting for just this.
-        if self.store.hasten_rechecks(self.steady.now()).await.is_ok() {
-            self.journal_bell.notify_one();
-        }
+        self.take_effect(vec![pushed]).await;
         Ok(())
     }
 

@@ -78,7 +78,12 @@ fn header_name(read: &Reader<'_>, node: &Node) -> Result<String> {
 }
 
 /// A block's name, once only.
-fn unique(read: &Reader<'_>, node: &Node, what: &str, seen: &mut BTreeSet<String>) -> Result<String> {
+pub(super) fn unique(
+    read: &Reader<'_>,
+    node: &Node,
+    what: &str,
+    seen: &mut BTreeSet<String>,
+) -> Result<String> {
     let name = read.word(node, "name")?;
     if seen.insert(name.clone()) {
         return Ok(name);
@@ -246,11 +251,16 @@ pub(super) fn subscriptions(read: &Reader<'_>, node: Node) -> Result<Option<Subs
             refuse_foreign(read, &mut section, "http", &["path", "query"])?;
             http(read, &mut section)?
         }
+        "pushed" => {
+            let foreign = ["path", "url", "timeout", "headers", "pointers", "concurrency", "query"];
+            refuse_foreign(read, &mut section, "pushed", &foreign)?;
+            SubscriptionSource::Pushed
+        }
         "sql" => {
             let message = "subscriptions from SQL are not supported yet; use `source = \"file\"` or \"http\"";
             return Err(read.at(&source, message));
         }
-        _ => return Err(read.at(&source, "`source` must be \"file\" or \"http\"")),
+        _ => return Err(read.at(&source, "`source` must be \"file\", \"http\" or \"pushed\"")),
     };
     let mut duration = |key: &str| {
         let node = section.take(key).unwrap_or_else(|| place.clone());
@@ -329,7 +339,7 @@ fn pointers(read: &Reader<'_>, node: Option<Node>) -> Result<[String; 3]> {
     Ok(pointers)
 }
 
-fn status_map(read: &Reader<'_>, node: &Node) -> Result<BTreeMap<String, Status>> {
+pub(super) fn status_map(read: &Reader<'_>, node: &Node) -> Result<BTreeMap<String, Status>> {
     const WORDS: [&str; 6] = ["active", "trialing", "past_due", "canceled", "none", "unknown"];
     let mut map = BTreeMap::new();
     for (foreign, entry) in read.table(node, "`status_map`")? {

@@ -5,6 +5,7 @@ use super::{
     error::{ConfigError, Source},
     guarded,
     node::{self, Node, Origin, Value},
+    payments,
     read::Reader,
     sections,
 };
@@ -94,7 +95,7 @@ const SECTIONS: [&str; 16] = [
 ];
 
 fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
-    let known: Vec<&str> = SECTIONS.into_iter().chain(["outgoing", "alerts"]).collect();
+    let known: Vec<&str> = SECTIONS.into_iter().chain(["outgoing", "alerts", "payments"]).collect();
     let mut top = read.section(root, "the configuration", &known)?;
     let sessions = guarded::sessions(read, top.take("sessions"))?;
     let mut section = |key: &str| {
@@ -121,6 +122,7 @@ fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
         blacklists: guarded::blacklists(read, top.take("blacklists"))?,
         allowlist: guarded::allowlist(read, top.take("allowlist"))?,
         outgoing: guarded::outgoing(read, top.take("outgoing"))?,
+        payments: payments::payments(read, top.take("payments"))?,
         path,
     };
     if config.sessions.is_empty() {
@@ -184,6 +186,10 @@ impl Config {
             self.subscriptions.as_ref().map(|s| &s.source)
         {
             secrets.extend(headers.iter().map(|(_, secret)| ("[subscriptions]".into(), secret)));
+        }
+        for provider in &self.payments {
+            let place = || format!("[[payments]] {}", provider.name);
+            secrets.extend(provider.secrets.iter().map(|secret| (place(), secret)));
         }
         secrets.extend(self.alerts.secret.iter().map(|secret| ("[alerts]".into(), secret)));
         for hook in &self.outgoing {

@@ -14,6 +14,7 @@ mod error;
 mod guarded;
 mod load;
 mod node;
+mod payments;
 mod read;
 pub mod secret;
 mod sections;
@@ -50,6 +51,8 @@ pub struct Config {
     pub allowlist: Option<PathBuf>,
     /// `[subscriptions]`
     pub subscriptions: Option<Subscriptions>,
+    /// `[[payments]]`
+    pub payments: Vec<Payments>,
     /// `[limits]`: every class has its windows.
     pub limits: BTreeMap<Class, Vec<Window>>,
     /// `[pacing]`
@@ -260,6 +263,8 @@ pub enum SubscriptionSource {
         /// Its path.
         path: PathBuf,
     },
+    /// Nothing but what is pushed: by `PUT`, an import, or `[[payments]]`.
+    Pushed,
     /// An HTTP API.
     Http {
         /// With `{phone}` or `{digits}`.
@@ -273,6 +278,35 @@ pub enum SubscriptionSource {
         /// Requests at once.
         concurrency: usize,
     },
+}
+
+/// `[[payments]]`: a provider whose webhooks arrive at `/payments/{name}`.
+#[derive(Clone, Debug)]
+pub struct Payments {
+    /// Its name.
+    pub name: String,
+    /// Whose signature and whose events.
+    pub kind: PaymentKind,
+    /// Any of these may have signed.
+    pub secrets: Vec<Secret>,
+    /// How far a signature's time may be from ours.
+    pub tolerance: Duration,
+    /// How long somebody who is to be charged again still counts after the end of what is paid: until the news of the
+    /// next payment is here.
+    pub leeway: Duration,
+    /// JSON pointers to places where an event may hold the phone, the best first.
+    pub phones: Vec<String>,
+    /// The provider's statuses for ours, before our own translation.
+    pub status_map: BTreeMap<String, crate::facts::Status>,
+}
+
+/// A payment provider that we understand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentKind {
+    /// Stripe, and whoever signs and speaks like it.
+    Stripe,
+    /// WooCommerce with its Subscriptions.
+    WooCommerce,
 }
 
 /// One ceiling: at most so many calls in any window of that length.

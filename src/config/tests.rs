@@ -75,7 +75,7 @@ fn every_key_of_the_example_is_accepted() {
     assert_eq!(headers[0].1.expose(), Ok("x"));
     assert_eq!(pointers[2], "/expires_at");
     assert_eq!(config.outgoing[0].events.len(), 3);
-    assert_eq!(config.secret_problems().len(), 6, "{:?}", config.secret_problems());
+    assert_eq!(config.secret_problems().len(), 7, "{:?}", config.secret_problems());
 }
 
 #[test]
@@ -307,4 +307,27 @@ proptest::proptest! {
 #[test]
 fn a_byte_order_mark_is_no_mistake() {
     assert!(read(&format!("\u{feff}{SESSION}"), &[]).is_ok());
+}
+
+#[test]
+fn a_payment_provider_needs_a_kind_and_a_secret() {
+    let read = |lines: &str| {
+        let block = format!("{SESSION}\n[[payments]]\nname = \"shop\"\n{lines}\n");
+        read(&block, &[]).map_err(|error| error.to_string())
+    };
+    let config = read("kind = \"stripe\"\nsecret = [\"a\", \"b\"]\nleeway = \"2d\"").unwrap();
+    let provider = &config.payments[0];
+    assert_eq!((provider.secrets.len(), provider.leeway.as_secs()), (2, 2 * 86400));
+    assert_eq!((provider.tolerance.as_secs(), provider.phones.len() > 3), (300, true));
+    for (lines, why) in [
+        ("kind = \"stripe\"", "`secret` is missing"),
+        ("kind = \"stripe\"\nsecret = []", "anybody could post"),
+        ("kind = \"paypal\"\nsecret = \"a\"", "\"stripe\" or \"woocommerce\""),
+        ("kind = \"woocommerce\"\nsecret = \"a\"\ntolerance = \"5m\"", "signs no time"),
+        ("kind = \"stripe\"\nsecret = \"a\"\nphone = [\"metadata\"]", "JSON pointers"),
+        ("kind = \"stripe\"\nsecret = \"a\"\nsecrets = \"a\"", "did you mean `secret`?"),
+    ] {
+        let error = read(lines).unwrap_err();
+        assert!(error.contains(why), "{lines}: {error}");
+    }
 }

@@ -48,7 +48,12 @@ pub struct SubscriptionBook {
 
 enum Source {
     Nothing,
-    File { file: Box<KeptFile<Roll>>, name: String },
+    /// What is pushed is all there is: it lasts until something else is pushed.
+    Pushed,
+    File {
+        file: Box<KeptFile<Roll>>,
+        name: String,
+    },
     Http(HttpSource),
 }
 
@@ -73,6 +78,7 @@ impl SubscriptionBook {
         let mut takeups = Vec::new();
         let source = match config.map(|config| (config, &config.source)) {
             None => Source::Nothing,
+            Some((_, SubscriptionSource::Pushed)) => Source::Pushed,
             Some((config, SubscriptionSource::File { path })) => {
                 let rules = rules(config, path, time_zone, max_shrink, &kept_dir);
                 let (file, takeup) = KeptFile::open(rules, clock.now());
@@ -138,7 +144,7 @@ impl SubscriptionBook {
             }
             (_, Some((answer, _))) => Some(answer),
             (Source::Http(http), None) => http.now_or_none(phone, max_age),
-            (Source::File { .. } | Source::Nothing, None) => Some(self.at_hand(phone)),
+            (Source::File { .. } | Source::Nothing | Source::Pushed, None) => Some(self.at_hand(phone)),
         }
     }
 
@@ -164,6 +170,12 @@ impl SubscriptionBook {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Drops what was pushed about somebody: it was somebody else's.
+    pub fn forget_pushed(&self, phone: Phone) {
+        self.pushes().remove(&phone);
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Takes what the store kept of earlier pushes.
     pub fn load_pushed(&self, kept: Vec<Pushed>) {
         for Pushed { phone, subscription, at } in kept {
@@ -180,7 +192,7 @@ impl SubscriptionBook {
     /// Whether the source gives no answers: its last request failed, or no file was ever good.
     pub fn is_down(&self) -> bool {
         match &self.source {
-            Source::Nothing => false,
+            Source::Nothing | Source::Pushed => false,
             Source::File { file, .. } => file.in_force().is_none(),
             Source::Http(http) => http.is_down(),
         }
@@ -190,7 +202,9 @@ impl SubscriptionBook {
     pub fn recoveries(&self) -> u64 {
         match &self.source {
             Source::Http(http) => http.recoveries(),
-            Source::File { .. } | Source::Nothing => self.file_recoveries.load(Ordering::SeqCst),
+            Source::File { .. } | Source::Nothing | Source::Pushed => {
+                self.file_recoveries.load(Ordering::SeqCst)
+            }
         }
     }
 
@@ -198,7 +212,7 @@ impl SubscriptionBook {
     pub fn stats(&self) -> Stats {
         match &self.source {
             Source::Http(http) => http.stats(),
-            Source::File { .. } | Source::Nothing => {
+            Source::File { .. } | Source::Nothing | Source::Pushed => {
                 Stats { hits: self.file_hits.load(Ordering::Relaxed), ..Stats::default() }
             }
         }
@@ -221,7 +235,7 @@ impl SubscriptionBook {
     pub fn waiting(&self) -> Option<String> {
         match &self.source {
             Source::File { file, .. } => file.waiting(),
-            Source::Http(_) | Source::Nothing => None,
+            Source::Http(_) | Source::Nothing | Source::Pushed => None,
         }
     }
 
@@ -230,7 +244,7 @@ impl SubscriptionBook {
         use crate::kept::Content as _;
         match &self.source {
             Source::File { file, .. } => file.in_force().map(|held| held.value.entries()),
-            Source::Http(_) | Source::Nothing => None,
+            Source::Http(_) | Source::Nothing | Source::Pushed => None,
         }
     }
 
@@ -252,7 +266,7 @@ impl SubscriptionBook {
         let now = self.clock.now();
         let mut pushes = self.pushes();
         let push = pushes.get(&phone)?;
-        if now.since(push.at) >= PUSHED_FOR {
+        if !matches!(self.source, Source::Pushed) && now.since(push.at) >= PUSHED_FOR {
             pushes.remove(&phone);
             self.end(phone);
             return None;
@@ -277,6 +291,9 @@ impl SubscriptionBook {
 
     /// What file or configuration say without asking anybody.
     fn at_hand(&self, phone: Phone) -> Lookup<Subscription> {
+        if let Source::Pushed = &self.source {
+            return Lookup::Unknown { why: "nothing was pushed about them yet".into() };
+        }
         let Source::File { file, name } = &self.source else {
             return Lookup::Unknown { why: "no subscription source is configured".into() };
         };

@@ -92,6 +92,7 @@ pub struct Metrics {
     refused: Family<Named, Gauge>,
     facts: Family<Two, Counter>,
     fact_seconds: Family<One, Histogram>,
+    payments: Family<[(&'static str, String); 2], Counter>,
     alerts: Family<Named, Counter>,
     journal_oldest: Seconds,
     journal_unread: Gauge,
@@ -157,6 +158,7 @@ impl Metrics {
             ),
             facts: family(r, "facts", "Facts looked up, by kind of answer"),
             fact_seconds: register(r, "fact_seconds", "Time until a fact was known, by fact", latency()),
+            payments: family(r, "payments", "Webhooks of payment providers, by what they came to"),
             alerts: family(r, "alerts", "Alerts raised, by kind"),
             journal_oldest: register(
                 r,
@@ -258,6 +260,12 @@ impl Metrics {
     pub fn fact(&self, name: &'static str, answer: &'static str, seconds: f64) {
         self.facts.get_or_create(&[("fact", name), ("answer", answer)]).inc();
         self.fact_seconds.get_or_create(&[("fact", name)]).observe(seconds);
+    }
+
+    /// A payment provider's webhook came; `provider` is a name of the configuration.
+    pub fn payment(&self, provider: &str, outcome: &str) {
+        let labels = [("provider", provider.to_owned()), ("outcome", outcome.to_owned())];
+        self.payments.get_or_create(&labels).inc();
     }
 
     /// An alert was raised.

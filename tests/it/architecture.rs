@@ -54,6 +54,11 @@ const TABLE: &[(&str, &[&str], &str)] = &[
         "of the store only the record of a pushed subscription",
     ),
     (
+        "payments",
+        &["config", "ingress", "store", "telemetry"],
+        "of the way in only how strangers' bodies and failures are bounded; of the store only what a notice is",
+    ),
+    (
         "pipeline",
         &[
             "aside",
@@ -95,6 +100,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
             "lifecycle",
             "limits",
             "lists",
+            "payments",
             "pipeline",
             "policy",
             "silence",
@@ -138,6 +144,8 @@ const PARTS: &[(&str, &str, &[&str])] = &[
     ("delivery", "directory", &["ROSTER_LAG"]),
     ("subscriptions", "store", &["Pushed"]),
     ("fetch", "config", &["Secret"]),
+    ("payments", "ingress", &["Failures", "Unread", "read_bounded", "source_of"]),
+    ("payments", "store", &["StoreError", "payments"]),
     ("silence", "wawp", &["session", "translate"]),
 ];
 

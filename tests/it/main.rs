@@ -17,6 +17,7 @@ mod identity;
 mod outages;
 mod outcomes;
 mod pacing;
+mod payments;
 mod provisioning;
 mod reconcile;
 mod restart;
