@@ -67,6 +67,14 @@ pub enum Action {
         /// The word.
         name: String,
     },
+    /// Onto the daemon's own list.
+    BlacklistLocally {
+        /// Whom.
+        member: PersonId,
+        /// Until when it stands; `None` for good.
+        #[serde(default, with = "millis", skip_serializing_if = "Option::is_none")]
+        lasts: Option<Duration>,
+    },
     /// Who may write.
     AnnounceOnly {
         /// Where.
@@ -168,6 +176,7 @@ impl Action {
             Self::Say { .. } => "say",
             Self::Tag { .. } => "tag",
             Self::Untag { .. } => "untag",
+            Self::BlacklistLocally { .. } => "blacklist_locally",
             Self::AnnounceOnly { .. } => "announce_only",
             Self::RevokeInvite { .. } => "revoke_invite",
             Self::Lockdown { .. } => "lockdown",

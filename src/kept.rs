@@ -93,6 +93,11 @@ impl<T: Content> KeptFile<T> {
         Self::opened(rules, now, true)
     }
 
+    /// Like [`KeptFile::open`], without keeping a copy.
+    pub fn look(rules: Rules<T>, now: Timestamp) -> (Self, Takeup) {
+        Self::opened(rules, now, false)
+    }
+
     /// What [`KeptFile::open`] would say, without keeping a copy.
     pub fn check(rules: Rules<T>, now: Timestamp) -> Takeup {
         Self::opened(rules, now, false).1

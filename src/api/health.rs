@@ -39,11 +39,22 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
     // The oldest of them; none while one session's never came through.
     let canaries: Option<Vec<Duration>> = parts.sessions.iter().map(|vital| vital.canary_age).collect();
     let canary_age = seconds(canaries.and_then(|ages| ages.into_iter().max()));
+    let now = api.clock.now();
     let lists: Vec<_> = api
         .owners
         .lists()
         .into_iter()
-        .map(|list| json!({"name": list.name, "entries": list.entries, "refused": list.refused.is_some()}))
+        .map(|list| {
+            let mut told =
+                json!({"name": list.name, "entries": list.entries, "refused": list.refused.is_some()});
+            if let Some(at) = list.fetched_at {
+                told["fetched_age"] = json!(now.since(at).as_secs());
+            }
+            if let Some(failing) = list.failing {
+                told["failing_for"] = json!(now.since(failing.since).as_secs());
+            }
+            told
+        })
         .collect();
     let refused: Vec<_> = parts.refused.iter().map(|(what, _)| what).collect();
     let depths = if ready { api.store.depths().await.unwrap_or_default() } else { Default::default() };

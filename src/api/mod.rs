@@ -16,13 +16,14 @@ use crate::{
 use async_trait::async_trait;
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use tokio::sync::{Notify, watch};
@@ -30,11 +31,15 @@ use tokio::sync::{Notify, watch};
 pub mod explain;
 mod health;
 mod journal;
+pub mod local;
 mod owners;
 pub mod rulings;
 #[cfg(test)]
 mod tests;
 pub mod views;
+
+/// Bytes of an import.
+const MOST_IMPORTED: usize = 64 << 20;
 
 /// What the API needs.
 pub struct Api {
@@ -67,7 +72,19 @@ pub trait Owners: Send + Sync + 'static {
     /// Takes up a shrunk, emptied or missing list after all. Answers a line on what is in force now, else why not.
     async fn accept_list(&self, name: &str) -> Result<String, String>;
 
-    /// Likewise for the subscription file.
+    /// The local list as it stands, under `local`.
+    fn local_list(&self) -> Value;
+
+    /// What all lists say of an entry's person.
+    async fn listing(&self, entry: &str) -> Result<Value, Refusal>;
+
+    /// Adds to the local list, all or none; `who` says so where an entry does not say.
+    async fn list_locally(&self, wanted: Vec<local::Wanted>, who: &str) -> Result<Value, Refusal>;
+
+    /// Takes off the local list, and makes an exception from the others where one is needed.
+    async fn unlist_locally(&self, wanted: local::Wanted, who: &str) -> Result<Value, Refusal>;
+
+    /// Takes up a shrunk, emptied or missing subscription file after all; answers as for a list.
     async fn accept_subscriptions(&self) -> Result<String, String>;
 
     /// What is known of somebody's subscription now.
@@ -94,6 +111,21 @@ pub struct ListStatus {
     pub taken_at: Option<Timestamp>,
     /// Why an edit is refused, while one is.
     pub refused: Option<String>,
+    /// For a list from a URL: when its server last answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<Timestamp>,
+    /// For a list from a URL: since when its server does not answer, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+}
+
+/// Since when a list cannot be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failing {
+    /// The first time in a row.
+    pub since: Timestamp,
+    /// What came of the last.
+    pub why: String,
 }
 
 /// The running parts for `/readyz`.
@@ -189,7 +221,10 @@ pub fn router(state: Arc<Api>) -> Router {
         .route("/alerts", get(journal::alerts))
         .route("/explain/{reference}", get(journal::explain))
         .route("/limits", get(owners::limits))
-        .route("/blacklist", get(owners::lists))
+        .route("/blacklist", get(local::lists).post(local::add))
+        // More entries than a body of the usual length holds.
+        .route("/blacklist/import", post(local::import).layer(DefaultBodyLimit::max(MOST_IMPORTED)))
+        .route("/blacklist/{name}", get(local::listing).delete(local::remove))
         .route("/blacklist/{name}/accept", post(owners::accept_list))
         .route("/subscriptions/accept", post(owners::accept_subscriptions))
         .route("/subscriptions/{phone}", get(owners::subscription).put(owners::push))

@@ -24,10 +24,6 @@ pub(super) async fn limits(State(api): State<Arc<Api>>) -> Json<Value> {
     Json(json!({ "limits": api.owners.limits().await, "cold_locks": locks }))
 }
 
-pub(super) async fn lists(State(api): State<Arc<Api>>) -> Json<Value> {
-    Json(json!({ "lists": api.owners.lists() }))
-}
-
 pub(super) async fn accept_list(
     State(api): State<Arc<Api>>,
     Path(name): Path<String>,

@@ -5,6 +5,7 @@ use crate::{
     clock::ManualClock,
     store::{NewEntry, Source, sqlite},
 };
+use serde_json::json;
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
@@ -21,10 +22,24 @@ impl Owners for OneList {
             entries: 3,
             taken_at: None,
             refused: Some("line 3".into()),
+            fetched_at: None,
+            failing: None,
         }]
     }
     async fn accept_list(&self, _name: &str) -> Result<String, String> {
         Ok("2 entries".into())
+    }
+    fn local_list(&self) -> Value {
+        json!({"local": []})
+    }
+    async fn listing(&self, _entry: &str) -> Result<Value, Refusal> {
+        Ok(json!({"state": "unlisted"}))
+    }
+    async fn list_locally(&self, wanted: Vec<local::Wanted>, who: &str) -> Result<Value, Refusal> {
+        Ok(json!({"added": wanted.iter().map(|one| json!([one.entry, who])).collect::<Vec<_>>()}))
+    }
+    async fn unlist_locally(&self, wanted: local::Wanted, _who: &str) -> Result<Value, Refusal> {
+        Ok(json!(wanted))
     }
     async fn accept_subscriptions(&self) -> Result<String, String> {
         Err("the file is not there".into())

@@ -7,7 +7,7 @@ use super::{
     books::{self, Books},
     go_between::{self, Couriers, GoBetween, Listings, SecondLook},
     owners::{Desk, Watched},
-    watch,
+    refresh, watch,
 };
 use crate::{
     api::{self, Api},
@@ -100,6 +100,7 @@ impl Daemon {
         let parts = Common { config, metrics, wall, steady, store, books, web, tempo, pulse, door };
         let bells = Bells { journal: Arc::new(Notify::new()), outbox: channel::Sender::new(()) };
         let (payments, paid) = mpsc::unbounded_channel();
+        parts.start_downloads(lifecycle).await?;
         let ledgers = parts.start_workers(lifecycle, gateway, &bells, paid).await?;
         let router = parts.router(bells, ledgers, payments)?;
         let Common { config, metrics, wall, store, books, door, .. } = parts;
@@ -215,6 +216,21 @@ impl Common {
             every: self.tempo.files,
         };
         lifecycle.spawn("watch", watch::run(files, lifecycle.soft()));
+    }
+
+    /// Who keeps lists from URLs fresh.
+    async fn start_downloads(&self, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+        let parts = refresh::Parts {
+            web: self.web.clone(),
+            store: self.store.clone(),
+            metrics: self.metrics.clone(),
+            steady: self.steady.clone(),
+        };
+        parts.forget_others(&self.books.lists).await?;
+        for list in self.books.lists.downloads() {
+            lifecycle.spawn("download", refresh::run(list, parts.clone(), lifecycle.soft()));
+        }
+        Ok(())
     }
 
     fn herald(&self, outbox_bell: channel::Sender<()>) -> anyhow::Result<Option<Herald>> {

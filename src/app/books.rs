@@ -4,6 +4,7 @@ use crate::{
     clock::{Clock, Timestamp},
     config::Config,
     lists::ListBook,
+    pipeline::take_local_list,
     policy::{LoadSpec, PolicyBook},
     store::Store,
     subscriptions::SubscriptionBook,
@@ -32,6 +33,7 @@ pub(super) async fn open(
     let (policies, mut takeups) = PolicyBook::open(LoadSpec::of(config), kept.join("policies"));
     let (lists, told) = ListBook::open(config, kept.join("lists"), wall.now());
     takeups.extend(told);
+    take_local_list(&**store, &lists, wall.now()).await?;
     let (subscriptions, told) = SubscriptionBook::open(
         config.subscriptions.as_ref(),
         jiff::tz::TimeZone::get(&config.server.time_zone)?,

@@ -7,11 +7,14 @@
 mod assembly;
 mod books;
 mod go_between;
+mod local;
 mod own_door;
 mod owners;
+mod refresh;
 mod watch;
 
 pub use assembly::{Daemon, Ground, Tempo};
+pub use local::{LocalDesk, MOST_AT_ONCE};
 
 use crate::{
     clock::{Clock, SystemClock},
@@ -143,6 +146,8 @@ fn hide_secrets(config: &Config, redactor: &Redactor) {
     secrets.extend(&config.alerts.secret);
     secrets.extend(config.payments.iter().flat_map(|provider| &provider.secrets));
     secrets.extend(config.outgoing.iter().filter_map(|outgoing| outgoing.secret.as_ref()));
+    let lists = config.blacklists.iter().filter_map(|list| list.url.as_ref());
+    secrets.extend(lists.flat_map(|url| &url.headers).map(|(_, value)| value));
     if let Some(config::SubscriptionSource::Http { headers, .. }) =
         config.subscriptions.as_ref().map(|s| &s.source)
     {

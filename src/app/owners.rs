@@ -1,9 +1,12 @@
 //! What the API may see and change of the running parts.
 
-use super::books::{Books, tell};
+use super::{
+    books::{Books, tell},
+    local::LocalDesk,
+};
 use crate::{
     action::Class,
-    api::{CeilingUse, ListStatus, Owners, Status},
+    api::{CeilingUse, Failing, ListStatus, Owners, Refusal, Status, local::Wanted},
     aside,
     clock::{Clock, Timestamp, format_duration},
     config::Window,
@@ -20,6 +23,7 @@ use crate::{
     telemetry::Metrics,
 };
 use async_trait::async_trait;
+use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, mpsc};
 
@@ -93,6 +97,10 @@ impl Owners for Desk {
                 refused: refused(&list.name),
                 entries: list.entries.unwrap_or_default() as u64,
                 taken_at: list.loaded_at,
+                fetched_at: list.fetched.as_ref().and_then(|fetched| fetched.fetched_at),
+                failing: list
+                    .fetched
+                    .and_then(|fetched| Some(Failing { since: fetched.failing_since?, why: fetched.why? })),
                 name: list.name,
             })
             .collect()
@@ -102,6 +110,22 @@ impl Owners for Desk {
         let (books, list, now) = (self.books.clone(), name.to_owned(), self.wall.now());
         let accepted = on_a_blocking_thread(move || books.lists.accept(&list, now)).await;
         self.told(self.books.lists.what(name), accepted).await
+    }
+
+    fn local_list(&self) -> Value {
+        self.local().list()
+    }
+
+    async fn listing(&self, entry: &str) -> Result<Value, Refusal> {
+        self.local().check(entry, self.wall.now()).await
+    }
+
+    async fn list_locally(&self, wanted: Vec<Wanted>, who: &str) -> Result<Value, Refusal> {
+        self.local().add(wanted, who, self.wall.now()).await
+    }
+
+    async fn unlist_locally(&self, wanted: Wanted, who: &str) -> Result<Value, Refusal> {
+        self.local().remove(wanted, who, self.wall.now()).await
     }
 
     async fn accept_subscriptions(&self) -> Result<String, String> {
@@ -163,6 +187,10 @@ impl Watched {
 }
 
 impl Desk {
+    fn local(&self) -> LocalDesk {
+        LocalDesk::new(self.store.clone(), self.books.lists.clone())
+    }
+
     /// An accepted file is in force: nothing of it is refused any more.
     async fn told(&self, what: &str, accepted: Result<String, String>) -> Result<String, String> {
         if let Ok(detail) = &accepted {

@@ -8,7 +8,7 @@ use crate::{
     aside,
     clock::{Clock, Timestamp},
     config::{self, Config},
-    pipeline::{Changed, Pipeline},
+    pipeline::{Changed, Pipeline, take_local_list},
     store::{Store, StoreError},
     takeup::Takeup,
     telemetry::Metrics,
@@ -46,6 +46,11 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
     sweep(&books, &*store, &pipeline).await;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         look(&books, &metrics, &*store, wall.now()).await;
+        if books.lists.is_local_due()
+            && let Err(error) = take_local_list(&*store, &books.lists, wall.now()).await
+        {
+            tracing::error!(%error, "the local list could not be read");
+        }
         looks = looks.wrapping_add(1);
         for phone in books.subscriptions.take_ended() {
             if let Err(error) = store.drop_pushed(phone).await {
@@ -73,12 +78,12 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
     }
 }
 
-/// A list was taken: whom the allowlist names now, nobody removes any more.
+/// A list was taken: whom the allowlist names now, or no list any more, nobody removes.
 async fn spare(pipeline: &Pipeline) {
     match pipeline.spare(Changed::Lists).await {
         Ok(0) => {}
         Ok(removals) => {
-            tracing::info!(removals, "the allowlist names people whose removals waited: cancelled")
+            tracing::info!(removals, "the lists spare people whose removals waited: cancelled")
         }
         Err(error) => {
             tracing::error!(%error, "removals that wait could not be looked at after a list changed")

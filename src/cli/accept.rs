@@ -1,4 +1,4 @@
-//! `blacklist accept` and `subscriptions accept`: the owner says that a shrunk, emptied or missing file is meant so.
+//! `subscriptions accept`, and `blacklist accept` where no daemon runs: the owner says that a shrunk, emptied or missing file is meant so.
 
 use super::{Context, door::Daemon, print};
 use crate::{config::Config, lists::ListBook, subscriptions::SubscriptionBook};
@@ -6,21 +6,6 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::{process::ExitCode, sync::Arc};
-
-#[derive(Args)]
-pub(super) struct Blacklist {
-    #[command(subcommand)]
-    verb: BlacklistVerb,
-}
-
-#[derive(Subcommand)]
-enum BlacklistVerb {
-    /// Take the list's file as it is now
-    Accept {
-        /// Its name in the configuration; `allowlist` for the allowlist
-        name: String,
-    },
-}
 
 #[derive(Args)]
 pub(super) struct Subscriptions {
@@ -32,19 +17,6 @@ pub(super) struct Subscriptions {
 enum SubscriptionsVerb {
     /// Take the subscription file as it is now
     Accept,
-}
-
-impl Blacklist {
-    pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let BlacklistVerb::Accept { name } = self.verb;
-        let config = context.load()?;
-        let answer = match Daemon::find(&config).await? {
-            Some(daemon) => daemon.post(&["blacklist", &name, "accept"]).await?,
-            None => accept_list(context, &config, &name)?,
-        };
-        say(context, &answer);
-        Ok(ExitCode::SUCCESS)
-    }
 }
 
 impl Subscriptions {
@@ -61,7 +33,7 @@ impl Subscriptions {
 }
 
 /// Without a daemon the last good copy is exchanged; the next start finds file and copy equal.
-fn accept_list(context: &Context, config: &Config, name: &str) -> anyhow::Result<Value> {
+pub(super) fn accept_list(context: &Context, config: &Config, name: &str) -> anyhow::Result<Value> {
     let now = context.clock.now();
     let (book, _) = ListBook::open(config, config.server.data_dir.join("kept/lists"), now);
     let detail = book.accept(name, now).map_err(|why| anyhow!("{why}"))?;

@@ -80,6 +80,17 @@ impl Daemon {
         Ok(serde_json::from_slice(&answer.bytes().await?)?)
     }
 
+    /// Asks for something.
+    pub(super) async fn get(&self, path: &[&str]) -> anyhow::Result<Value> {
+        self.ask_json(Method::GET, path, &Query::default()).await
+    }
+
+    /// Changes something, with words of its own.
+    pub(super) async fn send(&self, method: Method, path: &[&str], body: &Value) -> anyhow::Result<Value> {
+        let text = self.call(self.request(method, path)?.json(body)).await?;
+        serde_json::from_str(&text).context("the daemon's answer is not JSON")
+    }
+
     /// One call of the API; a refusal becomes an error with its sentence and next step.
     async fn ask(
         &self,
@@ -87,6 +98,10 @@ impl Daemon {
         path: &[&str],
         query: &impl serde::Serialize,
     ) -> anyhow::Result<String> {
+        self.call(self.request(method, path)?.query(query)).await
+    }
+
+    fn request(&self, method: Method, path: &[&str]) -> anyhow::Result<reqwest::RequestBuilder> {
         let token = self.token.as_deref().ok_or_else(|| {
             anyhow!("the running daemon has no admin token, so it cannot be asked\n  set [server] admin_token and restart it")
         })?;
@@ -96,8 +111,10 @@ impl Daemon {
             .map_err(|()| anyhow!("the daemon's address has no path"))?
             .clear()
             .extend(segments);
-        let request =
-            self.http.request(method, url).bearer_auth(token).query(query).timeout(Duration::from_secs(60));
+        Ok(self.http.request(method, url).bearer_auth(token).timeout(Duration::from_secs(60)))
+    }
+
+    async fn call(&self, request: reqwest::RequestBuilder) -> anyhow::Result<String> {
         let answer =
             request.send().await.map_err(|e| anyhow!("the daemon did not answer: {}", e.without_url()))?;
         let status = answer.status();

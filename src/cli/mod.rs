@@ -12,11 +12,13 @@ use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 mod accept;
+mod blacklist;
 mod check;
 mod completions;
 mod demo;
 mod door;
 mod explain;
+mod import;
 mod init;
 mod journal;
 mod outbox;
@@ -65,8 +67,8 @@ enum Verb {
     Journal(journal::Journal),
     /// List actions and what became of them, approve or cancel what is held, take up what failed
     Outbox(outbox::Outbox),
-    /// Take up a list that is refused because it shrank
-    Blacklist(accept::Blacklist),
+    /// Tell who is listed and why, change the daemon's own list, take up a list that is refused because it shrank
+    Blacklist(blacklist::Blacklist),
     /// Take up a subscription file that is refused because it shrank
     Subscriptions(accept::Subscriptions),
     /// Tell why: an event (e17), a decision (d17), or a member (phone)

@@ -6,6 +6,7 @@ use super::{
     error::ConfigError,
     node::{Entries, Node, Value},
     read::{Reader, Section, listed, nearest},
+    remote,
 };
 use crate::{
     facts::Status,
@@ -13,7 +14,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -181,26 +182,21 @@ fn params_of(entries: &Entries) -> serde_json::Map<String, serde_json::Value> {
     entries.iter().map(|(key, entry)| (key.clone(), json(&entry.node.value))).collect()
 }
 
-pub(super) fn blacklists(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<Blacklist>> {
+pub(super) fn blacklists(read: &Reader<'_>, node: Option<Node>, data_dir: &Path) -> Result<Vec<Blacklist>> {
     let mut seen = BTreeSet::new();
     let mut lists = Vec::new();
     for block in read.blocks(node, "blacklists")? {
-        let mut section = read.section(block, "[[blacklists]]", &["name", "path", "url", "refresh"])?;
-        if let Some(node) = section.take("url").or_else(|| section.take("refresh")) {
-            return Err(read.at(
-                &node,
-                "a blacklist from a URL is not supported yet; fetch it to a file and use `path`",
-            ));
-        }
+        let keys = [&["name"], &remote::KEYS[..]].concat();
+        let mut section = read.section(block, "[[blacklists]]", &keys)?;
         let name = read.required(&mut section, "name")?;
         let word = unique(read, &name, "blacklist", &mut seen)?;
-        if word == "allowlist" || word.contains(['/', '\\', '.']) {
-            return Err(
-                read.at(&name, "a blacklist's name must not be `allowlist` nor hold `/`, `\\` or `.`")
-            );
+        if matches!(word.as_str(), "allowlist" | "local" | "import") || word.contains(['/', '\\', '.']) {
+            let message =
+                "a blacklist's name must not be `allowlist`, `local` or `import` nor hold `/`, `\\` or `.`";
+            return Err(read.at(&name, message));
         }
-        let path = read.path(&read.required(&mut section, "path")?, "path")?;
-        lists.push(Blacklist { name: word, path });
+        let (path, url) = remote::origin(read, &mut section, &word, data_dir)?;
+        lists.push(Blacklist { name: word, path, url });
     }
     Ok(lists)
 }
@@ -309,7 +305,7 @@ fn http(read: &Reader<'_>, section: &mut Section) -> Result<SubscriptionSource> 
     })
 }
 
-fn headers(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<(String, super::Secret)>> {
+pub(super) fn headers(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<(String, super::Secret)>> {
     let Some(node) = node else { return Ok(Vec::new()) };
     let mut headers = Vec::new();
     for (name, entry) in read.table(&node, "`headers`")? {

@@ -103,6 +103,7 @@ fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
         top.take(key).unwrap_or(empty)
     };
     let server = sections::server(read, section("server"))?;
+    let data_dir = server.data_dir.clone();
     let config = Config {
         store: sections::store(read, section("store"), &server.data_dir)?,
         server,
@@ -119,7 +120,7 @@ fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
         alerts: alerts::alerts(read, section("alerts"), &sessions)?,
         sessions,
         groups: guarded::groups(read, top.take("groups"))?,
-        blacklists: guarded::blacklists(read, top.take("blacklists"))?,
+        blacklists: guarded::blacklists(read, top.take("blacklists"), &data_dir)?,
         allowlist: guarded::allowlist(read, top.take("allowlist"))?,
         outgoing: guarded::outgoing(read, top.take("outgoing"))?,
         payments: payments::payments(read, top.take("payments"))?,
@@ -164,7 +165,15 @@ impl Config {
             format!("[[groups]] {}: no group has the id `{text}`; write it out, or use a glob", group.name)
         });
         let told = alerts::warnings(&self.alerts, |id| self.group_for(id).cloned());
-        plain.chain(idle).chain(shortened).chain(told).collect()
+        let open =
+            |list: &&super::Blacklist| list.url.as_ref().is_some_and(super::ListUrl::is_open_to_change);
+        let open = self.blacklists.iter().filter(open).map(|list| {
+            format!(
+                "[[blacklists]] {}: anybody on the way can change what comes by http://; use https://",
+                list.name
+            )
+        });
+        plain.chain(idle).chain(shortened).chain(open).chain(told).collect()
     }
 
     /// The block that guards a group: the first whose `match` fits.
@@ -190,6 +199,10 @@ impl Config {
         for provider in &self.payments {
             let place = || format!("[[payments]] {}", provider.name);
             secrets.extend(provider.secrets.iter().map(|secret| (place(), secret)));
+        }
+        for list in &self.blacklists {
+            let headers = list.url.iter().flat_map(|url| &url.headers);
+            secrets.extend(headers.map(|(_, secret)| (format!("[[blacklists]] {}", list.name), secret)));
         }
         secrets.extend(self.alerts.secret.iter().map(|secret| ("[alerts]".into(), secret)));
         for hook in &self.outgoing {

@@ -16,6 +16,7 @@ mod load;
 mod node;
 mod payments;
 mod read;
+mod remote;
 pub mod secret;
 mod sections;
 
@@ -24,6 +25,7 @@ mod tests;
 
 pub use error::ConfigError;
 pub use load::{DEFAULT_PATHS, defaults_text, load, parse};
+pub use remote::ListUrl;
 pub use secret::Secret;
 
 /// The whole configuration.
@@ -234,8 +236,10 @@ pub struct Lists {
 pub struct Blacklist {
     /// Its name in facts and commands.
     pub name: String,
-    /// The text file.
+    /// The text file: the owner's, or the last answer of `url`.
     pub path: PathBuf,
+    /// Where that file comes from, if not from the owner.
+    pub url: Option<ListUrl>,
 }
 
 /// `[subscriptions]`

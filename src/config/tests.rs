@@ -147,8 +147,20 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[lists]\nmax_shrink = 20", "`max_shrink` must be a share from 0 to 1, like 0.2"),
     ("[lists]\ndefault_country = \"XX\"", "`XX` is not a country; codes are like \"DE\" or \"BR\""),
     (
-        "[[blacklists]]\nname = \"a\"\nurl = \"https://x.example\"",
-        "a blacklist from a URL is not supported yet; fetch it to a file and use `path`",
+        "[[blacklists]]\nname = \"a\"\nurl = \"https://x.example\"\npath = \"a\"",
+        "a list has a `path` or a `url`, not both",
+    ),
+    (
+        "[[blacklists]]\nname = \"a\"\nurl = \"https://me:secret@x.example\"",
+        "`url` holds a name or a password; put them into `headers`, as a secret",
+    ),
+    (
+        "[[blacklists]]\nname = \"a\"\nurl = \"ftp://x.example\"",
+        "`url` must be a URL that begins with https:// or http://",
+    ),
+    (
+        "[[blacklists]]\nname = \"a\"\npath = \"a\"\nrefresh = \"1h\"",
+        "`refresh` has no meaning without `url`; remove it",
     ),
     (
         "[[blacklists]]\nname = \"a\"\npath = \"a\"\n[[blacklists]]\nname = \"a\"\npath = \"b\"",

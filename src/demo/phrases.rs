@@ -63,6 +63,7 @@ fn phrase(asked: &Asked, all: &[Asked]) -> Option<Phrase> {
         Action::LockInfo { on, .. } => format!("info {}", if *on { "locked" } else { "open" }),
         Action::Add { .. } => "to be added".into(),
         Action::CreateGroup { subject, .. } => format!("a new group: {subject}"),
+        Action::BlacklistLocally { .. } => format!("onto the local list: {}", asked.reason),
         Action::Alert { text } => format!("you are told: {text}"),
         Action::Tag { .. } | Action::Untag { .. } | Action::Log { .. } => return None,
     };

@@ -1,7 +1,8 @@
 //! The lists in force: every blacklist and the allowlist, followed on disk, asked for one person.
 
 use super::{
-    ListSet,
+    Download, Freshness, ListSet,
+    local::{self, Standing},
     parse::{ParseContext, parse},
     resolved::{self, Resolved},
 };
@@ -10,10 +11,12 @@ use crate::{
     config,
     facts::{ListHit, Lookup},
     identity::NumberReply,
-    ids::{Lid, Person, Phone},
+    ids::{DecisionId, Lid, Person, Phone},
     kept::{KeptFile, Rules},
+    store::LocalEntry,
     takeup::Takeup,
 };
+use arc_swap::ArcSwap;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -21,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -30,6 +33,12 @@ pub struct ListBook {
     /// In the order of the configuration.
     blacklists: Vec<List>,
     allowlist: Option<List>,
+    /// The daemon's own.
+    local: ArcSwap<Standing>,
+    /// The store has another one than is in force.
+    local_due: AtomicBool,
+    /// How entries are read.
+    context: ParseContext,
     generation: AtomicU64,
     /// The accounts behind the numbers.
     resolved: RwLock<Arc<Resolved>>,
@@ -38,6 +47,8 @@ pub struct ListBook {
 struct List {
     name: String,
     file: KeptFile<ListSet>,
+    /// Where its file comes from, if not from the owner.
+    download: Option<Arc<Download>>,
 }
 
 /// One line about a list.
@@ -51,6 +62,8 @@ pub struct Summary {
     pub loaded_at: Option<Timestamp>,
     /// Why the file as it is now is not in force.
     pub waiting: Option<String>,
+    /// For a list from a URL: how its server has been doing.
+    pub fetched: Option<Freshness>,
 }
 
 /// The allowlist's name in commands.
@@ -60,21 +73,63 @@ impl ListBook {
     /// Opens every list of the configuration; last good copies are in `kept_dir` (`data_dir/kept/lists`).
     /// Says what became of each. Blocks on the disk.
     pub fn open(config: &config::Config, kept_dir: PathBuf, now: Timestamp) -> (Self, Vec<Takeup>) {
+        Self::opened(config, &kept_dir, now, KeptFile::open)
+    }
+
+    /// The lists as [`ListBook::open`] would find them; writes nothing.
+    pub fn look(config: &config::Config, kept_dir: &Path, now: Timestamp) -> Self {
+        Self::opened(config, kept_dir, now, KeptFile::look).0
+    }
+
+    fn opened(
+        config: &config::Config,
+        kept_dir: &Path,
+        now: Timestamp,
+        open: impl Fn(Rules<ListSet>, Timestamp) -> (KeptFile<ListSet>, Takeup),
+    ) -> (Self, Vec<Takeup>) {
         let mut takeups = Vec::new();
-        let mut open = |(name, path): (&str, &Path)| {
-            let (file, takeup) = KeptFile::open(rules(config, name, path, &kept_dir), now);
-            takeups.push(takeup);
-            List { name: name.into(), file }
+        let mut open = |name: &str, path: &Path, download: Option<Download>| {
+            let (file, takeup) = open(rules(config, name, path, kept_dir), now);
+            let list = List { name: name.into(), file, download: download.map(Arc::new) };
+            takeups.extend(list.worth_telling(takeup));
+            list
         };
-        let blacklists = config.blacklists.iter().map(|list| open((&list.name, &list.path))).collect();
-        let allowlist = config.allowlist.as_ref().map(|path| open((ALLOWLIST, path)));
+        let blacklists = config.blacklists.iter();
+        let blacklists =
+            blacklists.map(|list| open(&list.name, &list.path, Download::open(list, now))).collect();
+        let allowlist = config.allowlist.as_ref().map(|path| open(ALLOWLIST, path, None));
         let resolved = RwLock::default();
-        (Self { blacklists, allowlist, generation: AtomicU64::new(1), resolved }, takeups)
+        let (local, local_due, context) = (ArcSwap::default(), AtomicBool::new(false), context(config));
+        let generation = AtomicU64::new(1);
+        (Self { blacklists, allowlist, local, local_due, context, generation, resolved }, takeups)
+    }
+
+    /// Says whether the store has another local list than is in force.
+    pub fn set_local_due(&self, due: bool) {
+        self.local_due.store(due, Ordering::SeqCst);
+    }
+
+    /// Whether the store has another local list than is in force.
+    pub fn is_local_due(&self) -> bool {
+        self.local_due.load(Ordering::SeqCst)
+    }
+
+    /// Takes the local list as the store has it.
+    pub fn take_local(&self, entries: Vec<LocalEntry>, now: Timestamp) {
+        let standing = Standing::new(entries, now);
+        let before = self.local.load().fingerprint();
+        let is_new = standing.fingerprint() != before;
+        self.local.store(Arc::new(standing));
+        if is_new {
+            self.look_again();
+        }
     }
 
     /// What [`ListBook::open`] would say of each list; writes nothing.
     pub fn check(config: &config::Config, kept_dir: &Path, now: Timestamp) -> Vec<Takeup> {
-        let blacklists = config.blacklists.iter().map(|list| (list.name.as_str(), list.path.as_path()));
+        // What was never fetched is nothing that could be looked at.
+        let blacklists = config.blacklists.iter().filter(|list| list.url.is_none() || list.path.exists());
+        let blacklists = blacklists.map(|list| (list.name.as_str(), list.path.as_path()));
         let allowlist = config.allowlist.iter().map(|path| (ALLOWLIST, path.as_path()));
         let all = blacklists.chain(allowlist);
         all.map(|(name, path)| KeptFile::check(rules(config, name, path, kept_dir), now)).collect()
@@ -82,32 +137,70 @@ impl ListBook {
 
     /// Looks at every file. To be called every half second or so, where blocking is allowed.
     pub fn poll(&self, now: Timestamp) -> Vec<Takeup> {
-        let takeups: Vec<Takeup> = self.lists().filter_map(|list| list.file.poll(now)).collect();
-        if takeups.iter().any(|takeup| matches!(takeup, Takeup::Taken { .. })) {
-            self.generation.fetch_add(1, Ordering::SeqCst);
+        let takeups: Vec<Takeup> = self
+            .lists()
+            .filter_map(|list| list.file.poll(now).and_then(|takeup| list.worth_telling(takeup)))
+            .collect();
+        let ended = self.local.load().after(now);
+        let any_ended = ended.is_some();
+        ended.into_iter().for_each(|standing| self.local.store(Arc::new(standing)));
+        if any_ended || takeups.iter().any(|takeup| matches!(takeup, Takeup::Taken { .. })) {
+            self.look_again();
         }
         takeups
     }
 
-    /// The first entry of any blacklist that names somebody. Unknown, with the reason, where no entry does and a
-    /// list was never good, or a list could only be matched with the phone that nobody knows.
+    /// The first entry that names somebody, of the local list or of a blacklist, unless an exception does too. Unknown,
+    /// with the reason, where no entry does and a list was never good, or a list could only be matched with the phone that
+    /// nobody knows; and where one does, and nobody can tell whether an exception does.
     pub fn blacklist(&self, person: Person, now: Timestamp) -> Lookup<Option<ListHit>> {
-        let mut blind = None;
-        let resolved = self.resolved();
-        for list in &self.blacklists {
-            match list.find(person, &resolved, now) {
-                Ok(Some(hit)) => {
-                    let source = list.name.clone();
-                    return Lookup::Known { value: Some(hit), as_of: now, source, stale: false };
+        self.blacklist_but(person, None, now)
+    }
+
+    /// Likewise as it was before a decision added to the local list.
+    pub fn blacklist_but(
+        &self,
+        person: Person,
+        decision: Option<DecisionId>,
+        now: Timestamp,
+    ) -> Lookup<Option<ListHit>> {
+        let known =
+            |value, source: &str| Lookup::Known { value, as_of: now, source: source.into(), stale: false };
+        match self.first_hit(person, decision, now) {
+            Ok(None) => known(None, "blacklists"),
+            Err(why) => Lookup::Unknown { why },
+            Ok(Some(hit)) => match self.local.load().exceptions.sparing(person, &self.resolved(), now) {
+                Ok(None) => {
+                    let list = hit.list.clone();
+                    known(Some(hit), &list)
                 }
+                Ok(Some(_)) => known(None, "an exception of the local list"),
+                Err(why) => Lookup::Unknown { why },
+            },
+        }
+    }
+
+    fn first_hit(
+        &self,
+        person: Person,
+        decision: Option<DecisionId>,
+        now: Timestamp,
+    ) -> Result<Option<ListHit>, String> {
+        let resolved = self.resolved();
+        let local = self.local.load().additions.listing(person, &resolved, now);
+        let is_its_own = |entry: &LocalEntry| decision.is_some() && entry.decision == decision;
+        let local =
+            local.map(|entry| entry.filter(|entry| !is_its_own(entry)).map(|entry| local::hit(&entry)));
+        let lists = self.blacklists.iter().map(|list| list.find(person, &resolved, now));
+        let mut blind = None;
+        for found in std::iter::once(local).chain(lists) {
+            match found {
                 Ok(None) => {}
+                Ok(hit) => return Ok(hit),
                 Err(why) => blind = blind.or(Some(why)),
             }
         }
-        match blind {
-            Some(why) => Lookup::Unknown { why },
-            None => Lookup::Known { value: None, as_of: now, source: "blacklists".into(), stale: false },
-        }
+        blind.map_or(Ok(None), Err)
     }
 
     /// Whether the allowlist names somebody; unknown as in [`ListBook::blacklist`], yet a hidden person is ruled out once
@@ -142,9 +235,13 @@ impl ListBook {
         held.is_some_and(|held| held.value.needs_lid())
     }
 
-    /// The numbers whose accounts are worth knowing: the allowlist's, then those of small blacklists, few in all.
+    /// The numbers whose accounts are worth knowing: the local list's, the allowlist's, then those of small blacklists, few in all.
     pub fn numbers(&self) -> Vec<Phone> {
         let mut numbers = Vec::new();
+        let local = self.local.load();
+        for table in [&local.exceptions, &local.additions] {
+            numbers.extend(table.few_numbers(resolved::MOST - numbers.len()));
+        }
         for list in self.allowlist.iter().chain(&self.blacklists) {
             if let Some(held) = list.file.in_force() {
                 numbers.extend(held.value.few_numbers(resolved::MOST - numbers.len()));
@@ -161,9 +258,13 @@ impl ListBook {
         held.is_some_and(|held| held.value.find(Person::of_phone(phone), now).is_some())
     }
 
-    /// The LIDs whose phones are worth knowing: of the allowlist, then of blacklists, few in all.
+    /// The LIDs whose phones are worth knowing: of the local list, of the allowlist, then of blacklists, few in all.
     pub fn lids(&self) -> Vec<Lid> {
         let mut lids = Vec::new();
+        let local = self.local.load();
+        for table in [&local.exceptions, &local.additions] {
+            lids.extend(table.few_lids(resolved::MOST - lids.len()));
+        }
         for list in self.allowlist.iter().chain(&self.blacklists) {
             if let Some(held) = list.file.in_force() {
                 lids.extend(held.value.few_lids(resolved::MOST - lids.len()));
@@ -182,6 +283,7 @@ impl ListBook {
             digest.update(list.name.as_bytes());
             digest.update(list.file.in_force().map_or([0; 32], |held| held.digest));
         }
+        digest.update(self.local.load().fingerprint());
         for lid in unpaired {
             digest.update(lid.as_u64().to_be_bytes());
         }
@@ -199,7 +301,25 @@ impl ListBook {
         *self.resolved.write().unwrap_or_else(PoisonError::into_inner) = resolved;
     }
 
-    fn resolved(&self) -> Arc<Resolved> {
+    /// What each blacklist of the configuration says of somebody.
+    pub(super) fn each_blacklist(
+        &self,
+        person: Person,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Result<Option<ListHit>, String>> {
+        let resolved = self.resolved();
+        self.blacklists.iter().map(move |list| list.find(person, &resolved, now))
+    }
+
+    pub(super) fn local(&self) -> Arc<Standing> {
+        self.local.load_full()
+    }
+
+    pub(super) fn context(&self) -> &ParseContext {
+        &self.context
+    }
+
+    pub(super) fn resolved(&self) -> Arc<Resolved> {
         self.resolved.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -210,7 +330,7 @@ impl ListBook {
 
     /// The lists whose file as it is now is not in force, with the reason.
     pub fn waiting(&self) -> Vec<(String, String)> {
-        self.lists().filter_map(|list| Some((list.name.clone(), list.file.waiting()?))).collect()
+        self.lists().filter_map(|list| Some((list.name.clone(), list.waiting()?))).collect()
     }
 
     /// A list's name in messages: `blacklist scrapers`; empty if there is none of that name.
@@ -240,10 +360,16 @@ impl ListBook {
                 name: list.name.clone(),
                 entries: held.as_ref().map(|held| held.value.len()),
                 loaded_at: held.as_ref().map(|held| held.loaded_at),
-                waiting: list.file.waiting(),
+                waiting: list.waiting(),
+                fetched: list.download.as_ref().map(|download| download.freshness()),
             }
         };
         self.lists().map(line).collect()
+    }
+
+    /// The lists that come from URLs.
+    pub fn downloads(&self) -> Vec<Arc<Download>> {
+        self.lists().filter_map(|list| list.download.clone()).collect()
     }
 
     fn lists(&self) -> impl Iterator<Item = &List> {
@@ -252,6 +378,21 @@ impl ListBook {
 }
 
 impl List {
+    /// That what is fetched is not there yet is told by who fetches it.
+    fn worth_telling(&self, takeup: Takeup) -> Option<Takeup> {
+        let is_awaited = self.download.as_ref().is_some_and(|download| !download.is_there());
+        (!is_awaited).then_some(takeup)
+    }
+
+    /// Why the list as it is now is not in force.
+    fn waiting(&self) -> Option<String> {
+        let awaited = self.download.as_ref().filter(|download| !download.is_there());
+        match awaited {
+            Some(download) => Some(download.absence()),
+            None => self.file.waiting(),
+        }
+    }
+
     /// See [`ListSet::rules_out`].
     fn rules_out(&self, lid: Lid, resolved: &Resolved, now: Timestamp) -> bool {
         self.file.in_force().is_some_and(|held| held.value.rules_out(lid, resolved, now))
@@ -260,7 +401,11 @@ impl List {
     /// The entry, if one names them; the sentence why nobody can tell otherwise.
     fn find(&self, person: Person, resolved: &Resolved, now: Timestamp) -> Result<Option<ListHit>, String> {
         let Some(held) = self.file.in_force() else {
-            return Err(format!("{} was never read; mend its file", self.file.what()));
+            let mend = match &self.download {
+                Some(download) => format!("{} has it", download.host()),
+                None => "mend its file".into(),
+            };
+            return Err(format!("{} was never read; {mend}", self.file.what()));
         };
         let named = |hit: ListHit| ListHit { list: self.name.clone(), ..hit };
         if let Some(hit) = held.value.find(person, now) {
@@ -276,10 +421,15 @@ impl List {
     }
 }
 
+/// What the reading of lists depends on.
+fn context(config: &config::Config) -> ParseContext {
+    let time_zone = TimeZone::get(&config.server.time_zone).unwrap_or(TimeZone::UTC);
+    ParseContext { default_country: config.lists.default_country.clone(), time_zone }
+}
+
 /// How a list's file is judged and read.
 fn rules(config: &config::Config, name: &str, path: &Path, kept_dir: &Path) -> Rules<ListSet> {
-    let time_zone = TimeZone::get(&config.server.time_zone).unwrap_or(TimeZone::UTC);
-    let context = ParseContext { default_country: config.lists.default_country.clone(), time_zone };
+    let context = context(config);
     Rules {
         what: if name == ALLOWLIST { name.into() } else { format!("blacklist {name}") },
         path: path.to_path_buf(),

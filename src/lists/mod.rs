@@ -4,13 +4,19 @@
 //! and the digits of a LID never match a number, a prefix or a country.
 
 mod book;
+mod listing;
+mod local;
 mod parse;
 mod resolved;
 mod set;
+mod url;
 
 #[cfg(test)]
 mod tests;
 
 pub use book::{ListBook, Summary};
+pub use listing::Listing;
+pub use local::{Line, Spelled};
 pub use parse::{LineProblem, ParseContext, parse};
 pub use set::ListSet;
+pub use url::{Download, Freshness};

@@ -64,9 +64,9 @@ pub fn parse(text: &str, context: &ParseContext) -> Result<ListSet, Vec<LineProb
 }
 
 /// Where in the line, in bytes, and what.
-type Wrong = (usize, String);
+pub(super) type Wrong = (usize, String);
 
-fn read_line(line: &str, context: &ParseContext) -> Result<Option<(Entry, Note)>, Wrong> {
+pub(super) fn read_line(line: &str, context: &ParseContext) -> Result<Option<(Entry, Note)>, Wrong> {
     let start = line.len() - line.trim_start().len();
     let end = end_of_entry(line);
     let head = line.get(start..end).unwrap_or_default().trim_end();
@@ -91,7 +91,7 @@ fn end_of_entry(line: &str) -> usize {
     word.unwrap_or(comment)
 }
 
-fn read_entry(head: &str, context: &ParseContext) -> Result<Entry, String> {
+pub(super) fn read_entry(head: &str, context: &ParseContext) -> Result<Entry, String> {
     if let Some(code) = head.strip_prefix('@') {
         let code = code.to_uppercase();
         return match numbering::is_country(&code) {

@@ -219,6 +219,7 @@ fn row_call(asked: &Asked) -> Option<Call> {
         | Action::Admit
         | Action::Tag { .. }
         | Action::Untag { .. }
+        | Action::BlacklistLocally { .. }
         | Action::Lockdown { .. }
         | Action::Alert { .. }
         | Action::Log { .. } => return None,
@@ -273,6 +274,14 @@ fn effect(case: &Case<'_>, asked: &Asked) -> Option<Effect> {
             Some(Effect::Tag { member, name, until: lasts.map(|lasts| case.now + lasts) })
         }
         Action::Untag { member, name } => Some(Effect::Untag { member, name }),
+        // Unlike a word about somebody, a place on a list is felt elsewhere: where only is observed it is only recorded.
+        Action::BlacklistLocally { .. } if observe => None,
+        Action::BlacklistLocally { member, lasts } => Some(Effect::ListLocally {
+            member,
+            reason: asked.reason.clone(),
+            policy: asked.policy.clone(),
+            until: lasts.map(|lasts| case.now + lasts),
+        }),
         Action::Lockdown { group, lasts } => Some(Effect::Lockdown {
             until: case.now + lasts.unwrap_or_default(),
             session: case.acting.clone(),

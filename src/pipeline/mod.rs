@@ -12,6 +12,7 @@ mod desk;
 mod gathering;
 mod guard;
 mod intake;
+mod listing;
 mod reexamine;
 mod report;
 mod sparing;
@@ -19,6 +20,7 @@ mod sweep;
 mod velocity;
 
 pub use gathering::Identities;
+pub use listing::take_local_list;
 pub use sparing::Changed;
 
 use crate::{
@@ -352,11 +354,16 @@ impl Pipeline {
             }
         };
         self.tell_raised(&raised);
+        let lists = listing::changed_by(made.iter().map(|(_, record)| record));
         for (input, record) in made {
             desk.end_turn(&input);
             self.tell(&input, &record);
         }
         self.outbox_bell.send_replace(());
+        if lists {
+            let Gathering { lists, wall, .. } = &self.gathering;
+            take_local_list(&*self.store, lists, wall.now()).await?;
+        }
         Ok(())
     }
 

@@ -12,9 +12,8 @@ use crate::{
     config::Mode,
     event::Role,
     facts::{Facts, Standing, Verdict},
-    ids::DecisionId,
     policy::Outcome,
-    store::{Row, RunInput, StoreError},
+    store::{Decision, Row, RunInput, StoreError},
 };
 
 impl Pipeline {
@@ -37,7 +36,10 @@ impl Pipeline {
         };
         let fresh_for = Some(self.gathering.config.policies.fresh_for);
         let mut facts = self.gathering.base(&input, block);
-        self.before_its_own_tags(row.decision, &mut facts).await?;
+        if let Some(decision) = self.store.decision(row.decision).await? {
+            before_its_own_tags(&decision, &mut facts);
+            self.before_its_own_listing(&decision, &mut facts);
+        }
         let outcome = loop {
             match self.gathering.advance(&set, block, &mut facts, fresh_for) {
                 Progress::Finished(outcome) => break outcome,
@@ -59,23 +61,20 @@ impl Pipeline {
             (standing, _) => standing,
         })
     }
+}
 
-    /// The tags as they were when the decision was made: a chain that tags and removes must not be talked out of it by
-    /// its own tag.
-    async fn before_its_own_tags(&self, id: DecisionId, facts: &mut Facts) -> Result<(), StoreError> {
-        let (Some(decision), Some(member)) = (self.store.decision(id).await?, facts.member.as_mut()) else {
-            return Ok(());
-        };
-        for asked in decision.verdict.asked.iter().rev() {
-            match &asked.action {
-                Action::Tag { name, .. } if !had_tag(&decision.verdict, name) => {
-                    member.tags.retain(|tag| tag != name)
-                }
-                Action::Untag { name, .. } if !member.tags.contains(name) => member.tags.push(name.clone()),
-                _ => {}
+/// The tags as they were when the decision was made: a chain that tags and removes must not be talked out of it by its own
+/// tag.
+fn before_its_own_tags(decision: &Decision, facts: &mut Facts) {
+    let Some(member) = facts.member.as_mut() else { return };
+    for asked in decision.verdict.asked.iter().rev() {
+        match &asked.action {
+            Action::Tag { name, .. } if !had_tag(&decision.verdict, name) => {
+                member.tags.retain(|tag| tag != name)
             }
+            Action::Untag { name, .. } if !member.tags.contains(name) => member.tags.push(name.clone()),
+            _ => {}
         }
-        Ok(())
     }
 }
 

@@ -16,13 +16,14 @@ use crate::{
 pub enum Changed {
     /// The payment side pushed something about this phone.
     Payment(Phone),
-    /// A list was taken: the allowlist may name more people.
+    /// A list was taken: the allowlist may name more people, and the others fewer.
     Lists,
 }
 
 impl Pipeline {
     /// Looks again at the removals that a change concerns and cancels those that are no longer asked for. Answers how
-    /// many. A payment costs a run of the chain for each removal of that person; a list only looks at itself.
+    /// many. A payment costs a run of the chain for each removal of that person; a list one for each removal that rests on
+    /// a listing which is no more.
     pub async fn spare(&self, changed: Changed) -> Result<usize, StoreError> {
         let of = match changed {
             Changed::Payment(phone) => Some(phone),
@@ -32,7 +33,10 @@ impl Pipeline {
         for row in self.store.pending_removals(of).await? {
             let why = match changed {
                 Changed::Payment(_) => self.no_longer_asked(&row).await?,
-                Changed::Lists => self.allowlisted_now(&row),
+                Changed::Lists => match self.allowlisted_now(&row) {
+                    None if self.is_unlisted_since(&row).await? => self.no_longer_asked(&row).await?,
+                    why => why,
+                },
             };
             spared.extend(why.map(|why| (row.id, why)));
         }
@@ -44,6 +48,18 @@ impl Pipeline {
             Standing::Withdrawn(why) => Some(why),
             Standing::Asked | Standing::Refused(_) | Standing::Unclear(_) => None,
         })
+    }
+
+    /// Whether no list names somebody any more whose removal rests on that one did.
+    async fn is_unlisted_since(&self, row: &Row) -> Result<bool, StoreError> {
+        let Some(person) = row.person else { return Ok(false) };
+        let listing = self.gathering.lists.blacklist(person, self.gathering.wall.now());
+        if !matches!(listing, Lookup::Known { value: None, .. }) {
+            return Ok(false);
+        }
+        let decision = self.store.decision(row.decision).await?;
+        let evidence = decision.map(|decision| decision.verdict.evidence).unwrap_or_default();
+        Ok(evidence.iter().any(|one| one.fact == "member.blacklist" && !one.value.is_null()))
     }
 
     fn allowlisted_now(&self, row: &Row) -> Option<String> {

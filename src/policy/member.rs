@@ -182,8 +182,29 @@ fn tag(ctx: &NativeCallContext<'_>, member: &Member, name: &str, lasts: Option<D
     member.0.ask(ctx, Action::Tag { member: id, name, lasts }, "")
 }
 
+fn list_locally(
+    ctx: &NativeCallContext<'_>,
+    member: &Member,
+    reason: &str,
+    lasts: Option<Duration>,
+) -> Fallible<()> {
+    let reason = wording(ctx, reason, "reason")?;
+    let action = Action::BlacklistLocally { member: member.0.member()?.id, lasts };
+    member.0.ask(ctx, action, reason)
+}
+
 fn register_actions(engine: &mut Engine) {
     engine
+        .register_fn("blacklist_locally", |ctx: NativeCallContext<'_>, member: &mut Member, reason: &str| {
+            list_locally(&ctx, member, reason, None)
+        })
+        .register_fn(
+            "blacklist_locally",
+            |ctx: NativeCallContext<'_>, member: &mut Member, reason: &str, lasts: Dynamic| -> Fallible<()> {
+                let lasts = time::length(&lasts, ctx.call_position())?;
+                list_locally(&ctx, member, reason, Some(lasts))
+            },
+        )
         .register_fn(
             "remove",
             |ctx: NativeCallContext<'_>, member: &mut Member, reason: &str| -> Fallible<()> {

@@ -263,8 +263,9 @@ fn action_map(asked: &Asked) -> Map {
             map.insert(key.into(), group::dynamic(value));
         }
     }
-    if let Action::Lockdown { lasts: Some(lasts), .. } | Action::Tag { lasts: Some(lasts), .. } =
-        &asked.action
+    if let Action::Lockdown { lasts: Some(lasts), .. }
+    | Action::Tag { lasts: Some(lasts), .. }
+    | Action::BlacklistLocally { lasts: Some(lasts), .. } = &asked.action
     {
         map.insert("lasts".into(), Dynamic::from(time::Span::of(*lasts)));
     }

@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 pub mod brake;
 mod entry;
 mod incident;
+mod local;
 pub mod payments;
 mod people;
 mod provisioning;
@@ -36,6 +37,7 @@ pub use watch::{Canary, Noticed, Rights, SessionState, Trouble, Watch};
 pub use brake::{Brake, Brakes, Pick, Raised, Removal, Ruled, Ruling, Undo};
 pub use entry::{Appended, Entry, EntryState, NewEntry, Source};
 pub use incident::{AlertNews, Chat, ChatMessage, News, Post, PostOutcome, Telling};
+pub use local::{LocalEntry, LocalKind, LocalList};
 pub use people::{IdForm, People};
 pub use provisioning::{MadeGroup, Provisioning};
 pub use records::{Alert, ColdLock, Depths, Filter, KnownGroup, OwnSession, Pushed};
@@ -194,6 +196,17 @@ pub enum Effect {
         member: PersonId,
         /// The word.
         name: String,
+    },
+    /// Add somebody to the local list, under every id that is known of them. What an operator said of them stands.
+    ListLocally {
+        /// Whom.
+        member: PersonId,
+        /// Why.
+        reason: String,
+        /// The policy that asked.
+        policy: String,
+        /// Until when.
+        until: Option<Timestamp>,
     },
     /// Lock a group down. If a lockdown already stands its end moves to the later of the two and `rows` are not
     /// written; one that is only recorded gives way to one that is meant, and never prolongs it. Otherwise: what announce-only was is remembered (unknown counts as off), a timer for
@@ -368,7 +381,7 @@ pub struct Settled {
 
 /// The use cases.
 #[async_trait]
-pub trait Store: Brakes + payments::Payments + People + Provisioning + Watch {
+pub trait Store: Brakes + LocalList + payments::Payments + People + Provisioning + Watch {
     // --- ingress ---
 
     /// Appends entries, all or none, in one transaction; a key that is already there is skipped. Many callers are

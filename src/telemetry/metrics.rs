@@ -25,7 +25,7 @@ use prometheus_client::{
 use std::{fmt::Debug, hash::Hash, sync::atomic::AtomicU64, time::Duration};
 
 /// Kinds of trouble that are told as zero while there is none.
-const TROUBLES: [&str; 5] = ["admin_rights", "canary", "session", "silence", "webhook"];
+const TROUBLES: [&str; 6] = ["admin_rights", "canary", "list_source", "session", "silence", "webhook"];
 
 /// One label with a fixed word.
 type One = [(&'static str, &'static str); 1];

@@ -34,7 +34,11 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ("kept", &[], ""),
     ("transport", &[], ""),
     ("fetch", &["aside", "config", "transport"], "of the configuration only what a secret is"),
-    ("lists", &["config", "kept"], ""),
+    (
+        "lists",
+        &["aside", "config", "fetch", "kept", "store", "transport"],
+        "a list may come from a URL; of the store only what the records of the local list are",
+    ),
     ("wawp", &["transport"], ""),
     ("telemetry", &["store"], "only `store::EntryState` and the depths it shows; it never asks the store"),
     (
@@ -146,6 +150,7 @@ const PARTS: &[(&str, &str, &[&str])] = &[
     ("fetch", "config", &["Secret"]),
     ("payments", "ingress", &["Failures", "Unread", "read_bounded", "source_of"]),
     ("payments", "store", &["StoreError", "payments"]),
+    ("lists", "store", &["LocalEntry", "LocalKind"]),
     ("silence", "wawp", &["session", "translate"]),
 ];
 

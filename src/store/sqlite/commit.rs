@@ -1,7 +1,7 @@
 //! Runs: what they need, and committing what they came to.
 
 use super::{
-    alerts, brake, changes, enqueue, groups,
+    alerts, brake, changes, enqueue, groups, local,
     members::{self, At},
     pairs, people, timers, watch,
     words::{Columns, Word, to_json},
@@ -9,8 +9,9 @@ use super::{
 use crate::{
     clock::Timestamp,
     facts::GroupFacts,
+    identity::PersonRecord,
     ids::{DecisionId, EntryId, PersonId, SessionName},
-    store::{Effect, Raised, RunInput, RunRecord, StoreError},
+    store::{Effect, LocalEntry, LocalKind, Raised, RunInput, RunRecord, StoreError},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashMap;
@@ -124,9 +125,34 @@ fn take_effect(db: &Connection, record: &RunRecord, effect: &Effect) -> Result<(
     match effect {
         Effect::Tag { member, name, until } => people::tag(db, people::current(db, *member)?, name, *until),
         Effect::Untag { member, name } => people::untag(db, people::current(db, *member)?, name),
+        Effect::ListLocally { member, reason, policy, until } => {
+            list_locally(db, record, people::current(db, *member)?, (reason, policy, *until))
+        }
         Effect::Lockdown { .. } => timers::lock_down(db, record.id, effect, record.decided_at),
         Effect::Alert { kind, key, text } => alerts::keep(db, record.decided_at, kind, key, text),
     }
+}
+
+fn list_locally(
+    db: &Connection,
+    record: &RunRecord,
+    member: PersonId,
+    (reason, policy, until): (&str, &str, Option<Timestamp>),
+) -> Result<(), StoreError> {
+    let Some(PersonRecord { person, .. }) = pairs::record(db, member)? else { return Ok(()) };
+    local::by_policy(
+        db,
+        &LocalEntry {
+            kind: LocalKind::Addition,
+            entry: person.phone.map_or_else(|| person.jid(), |phone| phone.e164()),
+            person,
+            reason: (!reason.is_empty()).then(|| reason.to_owned()),
+            by: format!("policy {policy}"),
+            decision: Some(record.id),
+            added_at: record.decided_at,
+            expires_at: until,
+        },
+    )
 }
 
 /// Puts failed runs of an entry, or the entry itself if nobody could read it, back in line.

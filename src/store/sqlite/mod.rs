@@ -34,6 +34,7 @@ mod in_line;
 mod incidents;
 mod journal;
 mod ledger;
+mod local;
 mod locks;
 mod members;
 mod open;

@@ -7,7 +7,7 @@ use crate::{
     event::{Aspect, Hook, Role, Via},
     identity::LearntFrom,
     ids::{GroupId, Lid, Person, Phone, SessionName},
-    store::{Authority, EntryState, IdForm, RunState, Source, StoreError},
+    store::{Authority, EntryState, IdForm, LocalKind, RunState, Source, StoreError},
 };
 use rusqlite::{Row, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
@@ -102,6 +102,7 @@ words!(LearntFrom {
     Gateway = "gateway",
     List = "list",
 });
+words!(LocalKind { Addition = "addition", Exception = "exception" });
 words!(IdForm { Phone = "phone", Lid = "lid" });
 
 /// Reading the vocabulary out of a row.
