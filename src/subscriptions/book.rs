@@ -2,6 +2,7 @@
 
 use super::{
     Stats,
+    cache::Answers,
     http::HttpSource,
     known,
     roll::{self, Roll, RollContext},
@@ -54,7 +55,8 @@ enum Source {
         file: Box<KeptFile<Roll>>,
         name: String,
     },
-    Http(HttpSource),
+    /// Asked person by person.
+    Asked(Answers),
 }
 
 struct Push {
@@ -88,8 +90,10 @@ impl SubscriptionBook {
                 Source::File { file: Box::new(file), name }
             }
             Some((config, SubscriptionSource::Http { .. })) => {
-                HttpSource::new(config, time_zone, transport, Arc::clone(&clock))
-                    .map_or(Source::Nothing, Source::Http)
+                let http = HttpSource::new(config, time_zone, transport);
+                http.map_or(Source::Nothing, |(http, at_once)| {
+                    Source::Asked(Answers::new(http, at_once, config, Arc::clone(&clock)))
+                })
             }
         };
         let book = Self {
@@ -137,13 +141,13 @@ impl SubscriptionBook {
     pub fn now_or_none(&self, phone: Phone, max_age: Option<Duration>) -> Option<Lookup<Subscription>> {
         let pushed = self.pushed_answer(phone);
         match (&self.source, pushed) {
-            (Source::Http(_), Some((answer, compared))) => {
+            (Source::Asked(_), Some((answer, compared))) => {
                 // From time to time the source is asked whether it agrees by now.
                 let due = self.clock.elapsed().saturating_sub(compared) > self.cache_ttl;
                 (!due).then_some(answer)
             }
             (_, Some((answer, _))) => Some(answer),
-            (Source::Http(http), None) => http.now_or_none(phone, max_age),
+            (Source::Asked(answers), None) => answers.now_or_none(phone, max_age),
             (Source::File { .. } | Source::Nothing | Source::Pushed, None) => Some(self.at_hand(phone)),
         }
     }
@@ -154,8 +158,8 @@ impl SubscriptionBook {
         if let Some(answer) = self.now_or_none(phone, max_age) {
             return answer;
         }
-        let Source::Http(http) = &self.source else { return self.at_hand(phone) };
-        let asked = http.fetch(phone, max_age).await;
+        let Source::Asked(answers) = &self.source else { return self.at_hand(phone) };
+        let asked = answers.fetch(phone, max_age).await;
         match self.compare(phone, asked.value()) {
             Some(pushed) => pushed,
             None => asked,
@@ -194,14 +198,14 @@ impl SubscriptionBook {
         match &self.source {
             Source::Nothing | Source::Pushed => false,
             Source::File { file, .. } => file.in_force().is_none(),
-            Source::Http(http) => http.is_down(),
+            Source::Asked(answers) => answers.is_down(),
         }
     }
 
     /// Grows each time the source comes back, and each time a file is taken.
     pub fn recoveries(&self) -> u64 {
         match &self.source {
-            Source::Http(http) => http.recoveries(),
+            Source::Asked(answers) => answers.recoveries(),
             Source::File { .. } | Source::Nothing | Source::Pushed => {
                 self.file_recoveries.load(Ordering::SeqCst)
             }
@@ -211,7 +215,7 @@ impl SubscriptionBook {
     /// What look-ups came to.
     pub fn stats(&self) -> Stats {
         match &self.source {
-            Source::Http(http) => http.stats(),
+            Source::Asked(answers) => answers.stats(),
             Source::File { .. } | Source::Nothing | Source::Pushed => {
                 Stats { hits: self.file_hits.load(Ordering::Relaxed), ..Stats::default() }
             }
@@ -235,7 +239,7 @@ impl SubscriptionBook {
     pub fn waiting(&self) -> Option<String> {
         match &self.source {
             Source::File { file, .. } => file.waiting(),
-            Source::Http(_) | Source::Nothing | Source::Pushed => None,
+            Source::Asked(_) | Source::Nothing | Source::Pushed => None,
         }
     }
 
@@ -244,7 +248,7 @@ impl SubscriptionBook {
         use crate::kept::Content as _;
         match &self.source {
             Source::File { file, .. } => file.in_force().map(|held| held.value.entries()),
-            Source::Http(_) | Source::Nothing | Source::Pushed => None,
+            Source::Asked(_) | Source::Nothing | Source::Pushed => None,
         }
     }
 

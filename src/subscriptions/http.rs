@@ -1,44 +1,33 @@
-//! The HTTP source: one request a person, coalesced, cached, and its failures told from its answers.
+//! The HTTP source: one request a person, and its failures told from its answers.
 //!
-//! The cache (moka) bounds the number of answers and lets simultaneous look-ups of one person share one request.
-//! Ages are judged here, by our own clock from the value's own time. Headers with secrets and the number in the URL
-//! never reach an error or a log.
+//! It keeps nothing: `cache` stands before it. Headers with secrets and the number in the URL never reach an error or a
+//! log.
 
-use super::{Stats, known, status_of};
+use super::{
+    cache::{NoAnswer, Respondent},
+    words::Words,
+};
 use crate::{
-    clock::{Clock, Timestamp, parse_end},
-    config::{SubscriptionSource, Subscriptions},
-    facts::{Lookup, Status, Subscription},
+    clock::{Timestamp, parse_end},
+    config::{Secret, SubscriptionSource, Subscriptions},
+    facts::{Status, Subscription},
     ids::Phone,
-    numbering,
     transport::{Transport, Unanswered},
 };
+use async_trait::async_trait;
 use jiff::tz::TimeZone;
-use moka::future::Cache;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Method, Request,
     header::{ACCEPT, HeaderName, HeaderValue},
 };
 use serde_json::Value as Json;
-use std::{
-    collections::BTreeSet,
-    pin::pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
-use tokio::sync::Semaphore;
+use std::{sync::Arc, time::Duration};
 
 /// The name of the source in evidence.
 const SOURCE: &str = "subscription api";
 /// Bytes of an answer that are read.
 const MAX_BODY: usize = 256 * 1024;
-/// How long a failure is remembered, so that a source that is down is not hammered.
-const COOLDOWN: Duration = Duration::from_secs(1);
 
 /// The client for this source: follows no redirects, because headers with secrets must not travel.
 ///
@@ -51,225 +40,66 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// The source with its cache.
-#[derive(Clone)]
-pub(super) struct HttpSource(Arc<Inner>);
-
-struct Inner {
+/// An API that is asked for one person.
+pub(super) struct HttpSource {
     url: String,
     timeout: Duration,
-    headers: Vec<(String, crate::config::Secret)>,
+    headers: Vec<(String, Secret)>,
     pointers: [String; 3],
-    config: Subscriptions,
+    words: Words,
     time_zone: TimeZone,
     transport: Arc<dyn Transport>,
-    clock: Arc<dyn Clock>,
-    permits: Semaphore,
-    cache: Cache<u64, Arc<Entry>>,
-    down: AtomicBool,
-    recoveries: AtomicU64,
-    /// Since when the source as a whole does not answer, by the clock that never steps.
-    failed_at: Mutex<Option<Duration>>,
-    foreign: Mutex<BTreeSet<String>>,
-    stats: Mutex<Stats>,
-}
-
-/// What is known of one person: the last good answer, and the failure since, if any.
-struct Entry {
-    good: Option<Good>,
-    failure: Option<Failure>,
-}
-
-#[derive(Clone)]
-struct Good {
-    subscription: Subscription,
-    as_of: Timestamp,
-    /// When it was asked for, by the clock that never steps.
-    asked: Duration,
-}
-
-struct Failure {
-    why: String,
-    at: Duration,
-}
-
-/// Why there is no answer.
-enum NoAnswer {
-    /// The source as a whole: connection, time-out, overload.
-    Source(String),
-    /// This answer alone.
-    Answer(String),
 }
 
 impl HttpSource {
-    /// `None` if the configuration names another source.
+    /// The source, and how many requests it takes at once; `None` if the configuration names another source.
     pub(super) fn new(
         config: &Subscriptions,
         time_zone: TimeZone,
         transport: Arc<dyn Transport>,
-        clock: Arc<dyn Clock>,
-    ) -> Option<Self> {
+    ) -> Option<(Self, usize)> {
         let SubscriptionSource::Http { url, timeout, headers, pointers, concurrency } = &config.source else {
             return None;
         };
-        Some(Self(Arc::new(Inner {
+        let source = Self {
             url: url.clone(),
             timeout: *timeout,
             headers: headers.clone(),
             pointers: pointers.clone(),
-            config: config.clone(),
+            words: Words::new(config.status_map.clone()),
             time_zone,
             transport,
-            clock,
-            permits: Semaphore::new((*concurrency).clamp(1, 1024)),
-            cache: Cache::builder().max_capacity(config.capacity).build(),
-            down: AtomicBool::new(false),
-            recoveries: AtomicU64::new(0),
-            failed_at: Mutex::new(None),
-            foreign: Mutex::new(BTreeSet::new()),
-            stats: Mutex::new(Stats::default()),
-        })))
-    }
-
-    /// The answer, if it is at hand and not due.
-    pub(super) fn now_or_none(
-        &self,
-        phone: Phone,
-        max_age: Option<Duration>,
-    ) -> Option<Lookup<Subscription>> {
-        let inner = &self.0;
-        let key = phone.as_u64();
-        let mut get = pin!(inner.cache.get(&key));
-        let Poll::Ready(Some(entry)) = get.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
-            return None;
         };
-        if inner.is_due(&entry, max_age) {
-            return None;
-        }
-        inner.count(|stats| stats.hits += 1);
-        Some(inner.answer(&entry, max_age))
+        Some((source, *concurrency))
     }
 
-    /// The answer, asked for if need be.
-    pub(super) async fn fetch(&self, phone: Phone, max_age: Option<Duration>) -> Lookup<Subscription> {
-        if let Some(answer) = self.now_or_none(phone, max_age) {
-            return answer;
-        }
-        let inner = Arc::clone(&self.0);
-        // In a task of its own: a caller that gives up neither ends nor repeats the request that others wait for.
-        let flight = tokio::spawn(async move {
-            let old = inner.cache.get(&phone.as_u64()).await;
-            let ask = inner.ask(phone, old);
-            let due = |entry: &Arc<Entry>| inner.is_due(entry, max_age);
-            inner.cache.entry(phone.as_u64()).or_insert_with_if(ask, due).await.into_value()
-        });
-        match flight.await {
-            Ok(entry) => self.0.answer(&entry, max_age),
-            Err(_) => Lookup::Unknown { why: format!("the look-up in the {SOURCE} broke off") },
-        }
-    }
-
-    pub(super) fn is_down(&self) -> bool {
-        self.0.down.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn recoveries(&self) -> u64 {
-        self.0.recoveries.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn stats(&self) -> Stats {
-        *self.0.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Reads the answer by the pointers.
+    fn read(&self, json: &Json) -> Result<Subscription, String> {
+        let [status, plan, expires_at] = &self.pointers;
+        let word = json.pointer(status).and_then(Json::as_str);
+        let word = word.ok_or_else(|| format!("the {SOURCE} answered without a status at {status}"))?;
+        let expires_at = match json.pointer(expires_at) {
+            None | Some(Json::Null) => None,
+            Some(value) => Some(read_end(value, &self.time_zone).ok_or_else(|| {
+                format!("the {SOURCE} answered with a time at {expires_at} that cannot be read")
+            })?),
+        };
+        let plan = match json.pointer(plan) {
+            Some(Json::String(plan)) => Some(plan.clone()),
+            Some(Json::Number(plan)) => Some(plan.to_string()),
+            _ => None,
+        };
+        Ok(Subscription { status: self.words.status(word), plan, expires_at: expires_at.flatten() })
     }
 }
 
-impl Inner {
-    /// How old a good answer may be to be served without asking.
-    fn fresh_for(&self, good: &Good, max_age: Option<Duration>) -> Duration {
-        let ttl = match good.subscription.status {
-            Status::None | Status::Unknown => self.config.negative_ttl,
-            _ => self.config.cache_ttl,
-        };
-        max_age.map_or(ttl, |age| age.min(ttl))
+#[async_trait]
+impl Respondent for HttpSource {
+    fn name(&self) -> &'static str {
+        SOURCE
     }
 
-    fn age(&self, since: Duration) -> Duration {
-        self.clock.elapsed().saturating_sub(since)
-    }
-
-    fn is_fresh(&self, good: &Good, max_age: Option<Duration>) -> bool {
-        self.age(good.asked) <= self.fresh_for(good, max_age)
-    }
-
-    /// Whether the source has to be asked.
-    fn is_due(&self, entry: &Entry, max_age: Option<Duration>) -> bool {
-        let fresh = entry.good.as_ref().is_some_and(|good| self.is_fresh(good, max_age));
-        let cooling = entry.failure.as_ref().is_some_and(|failure| self.age(failure.at) < COOLDOWN);
-        !fresh && !cooling
-    }
-
-    /// What an entry says to somebody who wants it that fresh.
-    fn answer(&self, entry: &Entry, max_age: Option<Duration>) -> Lookup<Subscription> {
-        match (&entry.good, &entry.failure) {
-            (Some(good), failure) if failure.is_none() || self.is_fresh(good, max_age) => {
-                known(&good.subscription, good.as_of, SOURCE, false)
-            }
-            (Some(good), _) if self.age(good.asked) <= self.config.stale_for => {
-                known(&good.subscription, good.as_of, SOURCE, true)
-            }
-            (_, Some(failure)) => Lookup::Unknown { why: failure.why.clone() },
-            (_, None) => Lookup::Unknown { why: format!("the {SOURCE} was not asked") },
-        }
-    }
-
-    /// Asks the source; a failure keeps the old answer.
-    async fn ask(&self, phone: Phone, old: Option<Arc<Entry>>) -> Arc<Entry> {
-        let permit = self.permits.acquire().await;
-        let (asked, as_of) = (self.clock.elapsed(), self.clock.now());
-        if let Some(why) = self.cooling() {
-            return self.failed(why, old);
-        }
-        let result = self.request(phone).await;
-        drop(permit);
-        let took = self.age(asked);
-        self.count(|stats| {
-            stats.misses += 1;
-            stats.errors += u64::from(result.is_err());
-            stats.latency += took;
-        });
-        match result {
-            Ok(subscription) => {
-                *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                if self.down.swap(false, Ordering::SeqCst) {
-                    self.recoveries.fetch_add(1, Ordering::SeqCst);
-                    tracing::info!("the subscription source answers again");
-                }
-                Arc::new(Entry { good: Some(Good { subscription, as_of, asked }), failure: None })
-            }
-            Err(NoAnswer::Source(why)) => {
-                *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed());
-                self.failed(why, old)
-            }
-            Err(NoAnswer::Answer(why)) => self.failed(why, old),
-        }
-    }
-
-    /// The old answer with the failure beside it.
-    fn failed(&self, why: String, old: Option<Arc<Entry>>) -> Arc<Entry> {
-        if !self.down.swap(true, Ordering::SeqCst) {
-            tracing::warn!(%why, "the subscription source does not answer");
-        }
-        let failure = Some(Failure { why, at: self.clock.elapsed() });
-        Arc::new(Entry { good: old.and_then(|entry| entry.good.clone()), failure })
-    }
-
-    /// The sentence while the source as a whole failed a moment ago.
-    fn cooling(&self) -> Option<String> {
-        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let cooling = failed_at.is_some_and(|at| self.age(at) < COOLDOWN);
-        cooling.then(|| format!("the {SOURCE} failed a moment ago"))
-    }
-
-    async fn request(&self, phone: Phone) -> Result<Subscription, NoAnswer> {
+    async fn ask(&self, phone: Phone) -> Result<Subscription, NoAnswer> {
         let encoded = utf8_percent_encode(&phone.e164(), NON_ALPHANUMERIC).to_string();
         let url = self.url.replace("{phone}", &encoded).replace("{digits}", &phone.digits());
         let malformed = || NoAnswer::Source(sentence(&Unanswered::Malformed(String::new())));
@@ -304,42 +134,6 @@ impl Inner {
         let json: Json = serde_json::from_slice(&body)
             .map_err(|_| NoAnswer::Answer(format!("the {SOURCE} answered something else than JSON")))?;
         self.read(&json).map_err(NoAnswer::Answer)
-    }
-
-    /// Reads the answer by the pointers.
-    fn read(&self, json: &Json) -> Result<Subscription, String> {
-        let [status, plan, expires_at] = &self.pointers;
-        let word = json.pointer(status).and_then(Json::as_str);
-        let word = word.ok_or_else(|| format!("the {SOURCE} answered without a status at {status}"))?;
-        let expires_at = match json.pointer(expires_at) {
-            None | Some(Json::Null) => None,
-            Some(value) => Some(read_end(value, &self.time_zone).ok_or_else(|| {
-                format!("the {SOURCE} answered with a time at {expires_at} that cannot be read")
-            })?),
-        };
-        let plan = match json.pointer(plan) {
-            Some(Json::String(plan)) => Some(plan.clone()),
-            Some(Json::Number(plan)) => Some(plan.to_string()),
-            _ => None,
-        };
-        let status = status_of(word, &self.config.status_map).unwrap_or_else(|| {
-            self.report_foreign(word);
-            Status::Unknown
-        });
-        Ok(Subscription { status, plan, expires_at: expires_at.flatten() })
-    }
-
-    /// Logs a foreign word, once.
-    fn report_foreign(&self, word: &str) {
-        let word: String = numbering::shortened(word).chars().take(40).collect();
-        let mut foreign = self.foreign.lock().unwrap_or_else(PoisonError::into_inner);
-        if foreign.len() < 100 && foreign.insert(word.clone()) {
-            tracing::warn!(word, "a status of the subscription source is unknown; name it in `status_map`");
-        }
-    }
-
-    fn count(&self, change: impl FnOnce(&mut Stats)) {
-        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -1,0 +1,253 @@
+//! Answers of a source that is asked person by person: look-ups coalesced, answers cached and aged, failures told apart.
+//!
+//! Whoever is asked (an HTTP API, a database) is a [`Respondent`] and knows nothing of this. The cache (moka) bounds the
+//! number of answers and lets simultaneous look-ups of one person share one question. Ages are judged here, by our own
+//! clock from the value's own time. It never answers with an error: unknown, with the reason.
+
+use super::{Stats, known};
+use crate::{
+    clock::{Clock, Timestamp},
+    config::Subscriptions,
+    facts::{Lookup, Status, Subscription},
+    ids::Phone,
+};
+use async_trait::async_trait;
+use moka::future::Cache;
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+
+/// How long a failure is remembered, so that a source that is down is not hammered.
+const COOLDOWN: Duration = Duration::from_secs(1);
+
+/// Who can be asked for one person.
+#[async_trait]
+pub(super) trait Respondent: Send + Sync + 'static {
+    /// Its name in evidence and in sentences, like `subscription api`.
+    fn name(&self) -> &'static str;
+
+    /// Asks now. It gives up in time by itself and keeps nothing.
+    async fn ask(&self, phone: Phone) -> Result<Subscription, NoAnswer>;
+}
+
+/// Why there is no answer: a sentence without numbers or secrets.
+#[derive(Clone, Debug)]
+pub(super) enum NoAnswer {
+    /// The source as a whole: connection, time-out, overload. Nobody is asked for a moment.
+    Source(String),
+    /// This answer alone.
+    Answer(String),
+}
+
+/// A respondent with its cache.
+#[derive(Clone)]
+pub(super) struct Answers(Arc<Inner>);
+
+struct Inner {
+    respondent: Box<dyn Respondent>,
+    cache_ttl: Duration,
+    negative_ttl: Duration,
+    stale_for: Duration,
+    clock: Arc<dyn Clock>,
+    permits: Semaphore,
+    cache: Cache<u64, Arc<Entry>>,
+    down: AtomicBool,
+    recoveries: AtomicU64,
+    /// Since when the source as a whole does not answer, by the clock that never steps.
+    failed_at: Mutex<Option<Duration>>,
+    stats: Mutex<Stats>,
+}
+
+/// What is known of one person: the last good answer, and the failure since, if any.
+struct Entry {
+    good: Option<Good>,
+    failure: Option<Failure>,
+}
+
+#[derive(Clone)]
+struct Good {
+    subscription: Subscription,
+    as_of: Timestamp,
+    /// When it was asked for, by the clock that never steps.
+    asked: Duration,
+}
+
+struct Failure {
+    why: String,
+    at: Duration,
+}
+
+impl Answers {
+    /// A cache before `respondent`, which is asked at most `at_once` questions at a time.
+    pub(super) fn new(
+        respondent: impl Respondent,
+        at_once: usize,
+        config: &Subscriptions,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            respondent: Box::new(respondent),
+            cache_ttl: config.cache_ttl,
+            negative_ttl: config.negative_ttl,
+            stale_for: config.stale_for,
+            clock,
+            permits: Semaphore::new(at_once.clamp(1, 1024)),
+            cache: Cache::builder().max_capacity(config.capacity).build(),
+            down: AtomicBool::new(false),
+            recoveries: AtomicU64::new(0),
+            failed_at: Mutex::new(None),
+            stats: Mutex::new(Stats::default()),
+        }))
+    }
+
+    /// The answer, if it is at hand and not due.
+    pub(super) fn now_or_none(
+        &self,
+        phone: Phone,
+        max_age: Option<Duration>,
+    ) -> Option<Lookup<Subscription>> {
+        let inner = &self.0;
+        let key = phone.as_u64();
+        let mut get = pin!(inner.cache.get(&key));
+        let Poll::Ready(Some(entry)) = get.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            return None;
+        };
+        if inner.is_due(&entry, max_age) {
+            return None;
+        }
+        inner.count(|stats| stats.hits += 1);
+        Some(inner.answer(&entry, max_age))
+    }
+
+    /// The answer, asked for if need be.
+    pub(super) async fn fetch(&self, phone: Phone, max_age: Option<Duration>) -> Lookup<Subscription> {
+        if let Some(answer) = self.now_or_none(phone, max_age) {
+            return answer;
+        }
+        let inner = Arc::clone(&self.0);
+        // In a task of its own: a caller that gives up neither ends nor repeats the request that others wait for.
+        let flight = tokio::spawn(async move {
+            let old = inner.cache.get(&phone.as_u64()).await;
+            let ask = inner.ask(phone, old);
+            let due = |entry: &Arc<Entry>| inner.is_due(entry, max_age);
+            inner.cache.entry(phone.as_u64()).or_insert_with_if(ask, due).await.into_value()
+        });
+        match flight.await {
+            Ok(entry) => self.0.answer(&entry, max_age),
+            Err(_) => {
+                Lookup::Unknown { why: format!("the look-up in the {} broke off", self.0.respondent.name()) }
+            }
+        }
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.0.down.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn recoveries(&self) -> u64 {
+        self.0.recoveries.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        *self.0.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// How old a good answer may be to be served without asking.
+    fn fresh_for(&self, good: &Good, max_age: Option<Duration>) -> Duration {
+        let ttl = match good.subscription.status {
+            Status::None | Status::Unknown => self.negative_ttl,
+            _ => self.cache_ttl,
+        };
+        max_age.map_or(ttl, |age| age.min(ttl))
+    }
+
+    fn age(&self, since: Duration) -> Duration {
+        self.clock.elapsed().saturating_sub(since)
+    }
+
+    fn is_fresh(&self, good: &Good, max_age: Option<Duration>) -> bool {
+        self.age(good.asked) <= self.fresh_for(good, max_age)
+    }
+
+    /// Whether the source has to be asked.
+    fn is_due(&self, entry: &Entry, max_age: Option<Duration>) -> bool {
+        let fresh = entry.good.as_ref().is_some_and(|good| self.is_fresh(good, max_age));
+        let cooling = entry.failure.as_ref().is_some_and(|failure| self.age(failure.at) < COOLDOWN);
+        !fresh && !cooling
+    }
+
+    /// What an entry says to somebody who wants it that fresh.
+    fn answer(&self, entry: &Entry, max_age: Option<Duration>) -> Lookup<Subscription> {
+        match (&entry.good, &entry.failure) {
+            (Some(good), failure) if failure.is_none() || self.is_fresh(good, max_age) => {
+                known(&good.subscription, good.as_of, self.respondent.name(), false)
+            }
+            (Some(good), _) if self.age(good.asked) <= self.stale_for => {
+                known(&good.subscription, good.as_of, self.respondent.name(), true)
+            }
+            (_, Some(failure)) => Lookup::Unknown { why: failure.why.clone() },
+            (_, None) => Lookup::Unknown { why: format!("the {} was not asked", self.respondent.name()) },
+        }
+    }
+
+    /// Asks the source; a failure keeps the old answer.
+    async fn ask(&self, phone: Phone, old: Option<Arc<Entry>>) -> Arc<Entry> {
+        let permit = self.permits.acquire().await;
+        let (asked, as_of) = (self.clock.elapsed(), self.clock.now());
+        if let Some(why) = self.cooling() {
+            return self.failed(why, old);
+        }
+        let result = self.respondent.ask(phone).await;
+        drop(permit);
+        let took = self.age(asked);
+        self.count(|stats| {
+            stats.misses += 1;
+            stats.errors += u64::from(result.is_err());
+            stats.latency += took;
+        });
+        match result {
+            Ok(subscription) => {
+                *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                if self.down.swap(false, Ordering::SeqCst) {
+                    self.recoveries.fetch_add(1, Ordering::SeqCst);
+                    tracing::info!("the subscription source answers again");
+                }
+                Arc::new(Entry { good: Some(Good { subscription, as_of, asked }), failure: None })
+            }
+            Err(NoAnswer::Source(why)) => {
+                *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed());
+                self.failed(why, old)
+            }
+            Err(NoAnswer::Answer(why)) => self.failed(why, old),
+        }
+    }
+
+    /// The old answer with the failure beside it.
+    fn failed(&self, why: String, old: Option<Arc<Entry>>) -> Arc<Entry> {
+        if !self.down.swap(true, Ordering::SeqCst) {
+            tracing::warn!(%why, "the subscription source does not answer");
+        }
+        let failure = Some(Failure { why, at: self.clock.elapsed() });
+        Arc::new(Entry { good: old.and_then(|entry| entry.good.clone()), failure })
+    }
+
+    /// The sentence while the source as a whole failed a moment ago.
+    fn cooling(&self) -> Option<String> {
+        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let cooling = failed_at.is_some_and(|at| self.age(at) < COOLDOWN);
+        cooling.then(|| format!("the {} failed a moment ago", self.respondent.name()))
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Stats)) {
+        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
