@@ -239,6 +239,15 @@ impl Subscription {
             Status::None | Status::Unknown => false,
         }
     }
+
+    /// How far it reaches, to choose between two of the same person: the later counts.
+    pub fn reach(&self) -> i64 {
+        match (self.expires_at, self.status) {
+            (Some(at), _) => at.as_millis(),
+            (None, Status::Active | Status::Trialing) => i64::MAX,
+            (None, _) => i64::MIN,
+        }
+    }
 }
 
 /// The answer to a [`Need`].

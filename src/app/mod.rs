@@ -8,6 +8,7 @@ mod assembly;
 mod books;
 mod go_between;
 mod local;
+mod outage;
 mod own_door;
 mod owners;
 mod refresh;
@@ -148,11 +149,17 @@ fn hide_secrets(config: &Config, redactor: &Redactor) {
     secrets.extend(config.outgoing.iter().filter_map(|outgoing| outgoing.secret.as_ref()));
     let lists = config.blacklists.iter().filter_map(|list| list.url.as_ref());
     secrets.extend(lists.flat_map(|url| &url.headers).map(|(_, value)| value));
-    if let Some(config::SubscriptionSource::Http { headers, .. }) =
-        config.subscriptions.as_ref().map(|s| &s.source)
-    {
-        secrets.extend(headers.iter().map(|(_, value)| value));
-    }
+    let of_database = match config.subscriptions.as_ref().map(|s| &s.source) {
+        Some(config::SubscriptionSource::Http { headers, .. }) => {
+            secrets.extend(headers.iter().map(|(_, value)| value));
+            Vec::new()
+        }
+        Some(config::SubscriptionSource::Sql(sql)) => sql.secrets(),
+        Some(config::SubscriptionSource::File { .. } | config::SubscriptionSource::Pushed) | None => {
+            Vec::new()
+        }
+    };
+    secrets.extend(&of_database);
     for secret in secrets.into_iter().filter_map(|secret| secret.expose().ok()) {
         redactor.add(secret);
     }

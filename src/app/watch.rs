@@ -3,6 +3,7 @@
 use super::{
     assembly::Daemon,
     books::{Books, tell},
+    outage::Outage,
 };
 use crate::{
     aside,
@@ -42,6 +43,7 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
     let mut recoveries = books.subscriptions.recoveries();
     let mut lists = books.lists.generation();
     let mut looks = 0u32;
+    let mut outage = Outage::default();
     // Lists may have changed while no daemon ran.
     sweep(&books, &*store, &pipeline).await;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
@@ -51,6 +53,7 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
         {
             tracing::error!(%error, "the local list could not be read");
         }
+        outage.look(&books, &metrics, &*store, wall.now()).await;
         looks = looks.wrapping_add(1);
         for phone in books.subscriptions.take_ended() {
             if let Err(error) = store.drop_pushed(phone).await {

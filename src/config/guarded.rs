@@ -6,7 +6,7 @@ use super::{
     error::ConfigError,
     node::{Entries, Node, Value},
     read::{Reader, Section, listed, nearest},
-    remote,
+    remote, sql,
 };
 use crate::{
     facts::Status,
@@ -207,7 +207,7 @@ pub(super) fn allowlist(read: &Reader<'_>, node: Option<Node>) -> Result<Option<
     read.path(&read.required(&mut section, "path")?, "path").map(Some)
 }
 
-const SUBSCRIPTION_KEYS: [&str; 13] = [
+const SUBSCRIPTION_KEYS: [&str; 16] = [
     "source",
     "path",
     "url",
@@ -221,42 +221,50 @@ const SUBSCRIPTION_KEYS: [&str; 13] = [
     "stale_for",
     "capacity",
     "query",
+    "pool",
+    "tls",
+    "tls_ca",
 ];
+
+/// The keys that only the HTTP source has.
+const HTTP_KEYS: [&str; 3] = ["headers", "pointers", "concurrency"];
 
 pub(super) fn subscriptions(read: &Reader<'_>, node: Node) -> Result<Option<Subscriptions>> {
     let place = node.clone();
     let mut section = read.section(node, "[subscriptions]", &SUBSCRIPTION_KEYS)?;
     let Some(source) = section.take("source") else {
         return match ["path", "url", "query"].into_iter().find_map(|key| section.take(key)) {
-            Some(node) => Err(read.at(&node, "`source` is missing in [subscriptions]: \"file\" or \"http\"")),
+            Some(node) => {
+                Err(read.at(&node, "`source` is missing in [subscriptions]: \"file\", \"http\" or \"sql\""))
+            }
             None => Ok(None),
         };
     };
     let word = read.text(&source, "source")?;
     let source = match word.as_str() {
         "file" => {
-            refuse_foreign(
-                read,
-                &mut section,
-                "file",
-                &["url", "timeout", "headers", "pointers", "concurrency", "query"],
-            )?;
+            refuse_foreign(read, &mut section, "file", &["url", "timeout"])?;
+            refuse_foreign(read, &mut section, "file", &HTTP_KEYS)?;
+            refuse_foreign(read, &mut section, "file", &sql::KEYS)?;
             SubscriptionSource::File { path: read.path(&read.required(&mut section, "path")?, "path")? }
         }
         "http" => {
-            refuse_foreign(read, &mut section, "http", &["path", "query"])?;
+            refuse_foreign(read, &mut section, "http", &["path"])?;
+            refuse_foreign(read, &mut section, "http", &sql::KEYS)?;
             http(read, &mut section)?
         }
         "pushed" => {
-            let foreign = ["path", "url", "timeout", "headers", "pointers", "concurrency", "query"];
-            refuse_foreign(read, &mut section, "pushed", &foreign)?;
+            refuse_foreign(read, &mut section, "pushed", &["path", "url", "timeout"])?;
+            refuse_foreign(read, &mut section, "pushed", &HTTP_KEYS)?;
+            refuse_foreign(read, &mut section, "pushed", &sql::KEYS)?;
             SubscriptionSource::Pushed
         }
         "sql" => {
-            let message = "subscriptions from SQL are not supported yet; use `source = \"file\"` or \"http\"";
-            return Err(read.at(&source, message));
+            refuse_foreign(read, &mut section, "sql", &["path"])?;
+            refuse_foreign(read, &mut section, "sql", &HTTP_KEYS)?;
+            SubscriptionSource::Sql(sql::sql(read, &mut section)?)
         }
-        _ => return Err(read.at(&source, "`source` must be \"file\", \"http\" or \"pushed\"")),
+        _ => return Err(read.at(&source, "`source` must be \"file\", \"http\", \"sql\" or \"pushed\"")),
     };
     let mut duration = |key: &str| {
         let node = section.take(key).unwrap_or_else(|| place.clone());

@@ -191,10 +191,12 @@ impl Config {
             secrets.extend(session.webhook_secret.iter().map(|secret| (place.clone(), secret)));
             secrets.extend(session.hmac.iter().map(|hmac| (place.clone(), &hmac.key)));
         }
-        if let Some(super::SubscriptionSource::Http { headers, .. }) =
-            self.subscriptions.as_ref().map(|s| &s.source)
-        {
-            secrets.extend(headers.iter().map(|(_, secret)| ("[subscriptions]".into(), secret)));
+        match self.subscriptions.as_ref().map(|s| &s.source) {
+            Some(super::SubscriptionSource::Http { headers, .. }) => {
+                secrets.extend(headers.iter().map(|(_, secret)| ("[subscriptions]".into(), secret)));
+            }
+            Some(super::SubscriptionSource::Sql(sql)) => secrets.push(("[subscriptions]".into(), &sql.url)),
+            Some(super::SubscriptionSource::File { .. } | super::SubscriptionSource::Pushed) | None => {}
         }
         for provider in &self.payments {
             let place = || format!("[[payments]] {}", provider.name);

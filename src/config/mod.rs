@@ -19,6 +19,7 @@ mod read;
 mod remote;
 pub mod secret;
 mod sections;
+mod sql;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use error::ConfigError;
 pub use load::{DEFAULT_PATHS, defaults_text, load, parse};
 pub use remote::ListUrl;
 pub use secret::Secret;
+pub use sql::{Database, DatabaseServer, Dialect, Place, Placeholder, Sql, Statement, certificates};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -282,6 +284,8 @@ pub enum SubscriptionSource {
         /// Requests at once.
         concurrency: usize,
     },
+    /// A database.
+    Sql(Sql),
 }
 
 /// `[[payments]]`: a provider whose webhooks arrive at `/payments/{name}`.

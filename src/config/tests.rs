@@ -40,6 +40,48 @@ fn one_session_is_a_whole_configuration() {
     assert!(config.warnings().is_empty());
 }
 
+/// How the lines of the example begin that are for a database.
+const SQL_LINES: [&str; 4] = ["url = { env = \"SHOP", "query = ", "pool = ", "tls"];
+
+#[test]
+fn every_key_for_a_database_in_the_example_is_accepted() {
+    let lines = defaults_text().lines().filter_map(|line| line.strip_prefix("# "));
+    let sql = lines.filter(|line| SQL_LINES.iter().any(|start| line.starts_with(start)));
+    // The file with certificates is read at once, and is not there.
+    let sql: String =
+        sql.filter(|line| !line.starts_with("tls_ca")).map(|line| format!("{line}\n")).collect();
+    let text = format!("[subscriptions]\nsource = \"sql\"\n{sql}\n{SESSION}");
+    let config = read(&text, &[("SHOP_DATABASE", "mysql://a:s3cret@db.example/shop")]);
+    let subscriptions = config.unwrap_or_else(|error| panic!("{error}")).subscriptions.unwrap();
+    let SubscriptionSource::Sql(sql) = &subscriptions.source else { panic!("the source is sql") };
+    assert_eq!((sql.pool, sql.tls, sql.secrets().len()), (4, Some(true), 2));
+    assert!(!format!("{subscriptions:?}").contains("s3cret"));
+}
+
+#[test]
+fn tls_is_spoken_with_every_host_but_this_machine() {
+    for (url, tls, spoken) in [
+        ("postgres://a:b@db.example/shop", "", true),
+        ("mysql://a:b@10.0.0.5/shop", "", true),
+        ("postgres://a:b@127.0.0.1/shop", "", false),
+        ("mysql://a:b@localhost/shop", "tls = \"verify\"", true),
+        ("postgres://a:b@db.example/shop", "tls = \"disable\"", false),
+        ("postgres:///shop?host=/run/pg&user=a", "tls = \"verify\"", false),
+    ] {
+        let query = "SELECT status FROM m WHERE p = :phone";
+        let section =
+            format!("[subscriptions]\nsource = \"sql\"\nurl = \"{url}\"\nquery = \"{query}\"\n{tls}");
+        let config = with(&section).unwrap();
+        let Some(Subscriptions { source: SubscriptionSource::Sql(sql), .. }) = &config.subscriptions else {
+            panic!()
+        };
+        let Ok(Database::Server(server)) = sql.database() else { panic!("{url}") };
+        assert_eq!(sql.speaks_tls(&server.place), spoken, "{url} {tls}");
+        // An address without a password is no secret to warn of.
+        assert_eq!(config.warnings().len(), usize::from(url.contains(":b@")), "{url}");
+    }
+}
+
 /// The example with its comments taken away: every key that the design names is read.
 #[test]
 fn every_key_of_the_example_is_accepted() {
@@ -50,7 +92,8 @@ fn every_key_of_the_example_is_accepted() {
             _ => line,
         })
         .filter(|line| {
-            !["source = \"file\"", "path = \"subscriptions.csv\""].iter().any(|s| line.starts_with(s))
+            let other = ["source = \"file\"", "path = \"subscriptions.csv\""];
+            !other.iter().chain(&SQL_LINES).any(|start| line.starts_with(start))
         })
         .map(|line| format!("{line}\n"))
         .collect();
@@ -173,9 +216,30 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     ("[[groups]]\nname = \"a\"\nchain = [\"\"]", "`chain` must not be empty"),
     ("[[groups]]\nname = \"a\"\nchain = []\nmode = \"dry\"", "`mode` must be \"observe\" or \"enforce\""),
+    ("[subscriptions]\nsource = \"sql\"", "`url` is missing in [subscriptions]"),
     (
-        "[subscriptions]\nsource = \"sql\"",
-        "subscriptions from SQL are not supported yet; use `source = \"file\"` or \"http\"",
+        "[subscriptions]\nsource = \"sql\"\nurl = \"postgres://a:s3cret@h\"\nquery = \"SELECT 1\"",
+        "`url` must name a user and a database, like postgres://user@host/database",
+    ),
+    (
+        "[subscriptions]\nsource = \"sql\"\nurl = \"sqlite:a.db\"\nquery = \"SELECT status FROM a\"",
+        "`query` must say whom it asks for: `:phone` (+49…) or `:digits` (49…)",
+    ),
+    (
+        "[subscriptions]\nsource = \"sql\"\nurl = \"sqlite:a.db\"\nquery = \"DELETE FROM a WHERE p = :phone\"",
+        "`query` must be a statement that reads: it begins with SELECT or WITH",
+    ),
+    (
+        "[subscriptions]\nsource = \"sql\"\nurl = { env = \"NOT_SET\" }\nquery = \"SELECT s FROM a WHERE p = :fone\"",
+        "`query` has an unknown placeholder `:fone`; there are `:phone` (+49…) and `:digits` (49…)",
+    ),
+    (
+        "[subscriptions]\nsource = \"sql\"\nurl = \"sqlite:a.db\"\nquery = \"SELECT s FROM a WHERE p = :phone\"\npool = 100",
+        "`pool` must be at most 64",
+    ),
+    (
+        "[subscriptions]\nsource = \"http\"\nurl = \"https://x.example/{phone}\"\nquery = \"SELECT 1\"",
+        "`query` has no meaning with `source = \"http\"`; remove it",
     ),
     (
         "[subscriptions]\nsource = \"file\"\npath = \"a\"\nurl = \"https://x.example\"",

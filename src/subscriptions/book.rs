@@ -6,6 +6,7 @@ use super::{
     http::HttpSource,
     known,
     roll::{self, Roll, RollContext},
+    sql::SqlSource,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -88,6 +89,12 @@ impl SubscriptionBook {
                 let name =
                     path.file_name().map_or("subscriptions".into(), |n| n.to_string_lossy().into_owned());
                 Source::File { file: Box::new(file), name }
+            }
+            Some((config, SubscriptionSource::Sql(_))) => {
+                let sql = SqlSource::new(config, time_zone);
+                sql.map_or(Source::Nothing, |(sql, at_once)| {
+                    Source::Asked(Answers::new(sql, at_once, config, Arc::clone(&clock)))
+                })
             }
             Some((config, SubscriptionSource::Http { .. })) => {
                 let http = HttpSource::new(config, time_zone, transport);
@@ -199,6 +206,15 @@ impl SubscriptionBook {
             Source::Nothing | Source::Pushed => false,
             Source::File { file, .. } => file.in_force().is_none(),
             Source::Asked(answers) => answers.is_down(),
+        }
+    }
+
+    /// Why a source that is asked person by person gives no answers; `None` while it does, and for a file: what is wrong
+    /// with a file is told when it is refused.
+    pub fn outage(&self) -> Option<String> {
+        match &self.source {
+            Source::Asked(answers) => answers.outage(),
+            Source::File { .. } | Source::Nothing | Source::Pushed => None,
         }
     }
 

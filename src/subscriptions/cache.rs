@@ -59,6 +59,8 @@ struct Inner {
     permits: Semaphore,
     cache: Cache<u64, Arc<Entry>>,
     down: AtomicBool,
+    /// Why the last question had no answer.
+    why: Mutex<String>,
     recoveries: AtomicU64,
     /// Since when the source as a whole does not answer, by the clock that never steps.
     failed_at: Mutex<Option<Duration>>,
@@ -101,6 +103,7 @@ impl Answers {
             permits: Semaphore::new(at_once.clamp(1, 1024)),
             cache: Cache::builder().max_capacity(config.capacity).build(),
             down: AtomicBool::new(false),
+            why: Mutex::default(),
             recoveries: AtomicU64::new(0),
             failed_at: Mutex::new(None),
             stats: Mutex::new(Stats::default()),
@@ -149,6 +152,11 @@ impl Answers {
 
     pub(super) fn is_down(&self) -> bool {
         self.0.down.load(Ordering::SeqCst)
+    }
+
+    /// Why it is down; `None` while it is not.
+    pub(super) fn outage(&self) -> Option<String> {
+        self.is_down().then(|| self.0.why.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     pub(super) fn recoveries(&self) -> u64 {
@@ -214,6 +222,9 @@ impl Inner {
             stats.errors += u64::from(result.is_err());
             stats.latency += took;
         });
+        if let Err(NoAnswer::Source(why) | NoAnswer::Answer(why)) = &result {
+            self.why.lock().unwrap_or_else(PoisonError::into_inner).clone_from(why);
+        }
         match result {
             Ok(subscription) => {
                 *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -1,13 +1,14 @@
-//! Who pays: the owner's file or HTTP API, and what the payment side pushed.
+//! Who pays: the owner's file, HTTP API or database, and what the payment side pushed.
 //!
 //! Every look-up answers known or unknown, never with an error: *unknown is not unpaid*. What is known has its age;
-//! what is served although its time is over says so. `roll` reads the file, `http` asks the API, `cache`
-//! stands before whoever is asked person by person, `book` is what the rest of the daemon holds. Pushed values are kept in memory here and durably by the store.
+//! what is served although its time is over says so. `roll` reads the file, `http` asks the API, `sql` a
+//! database, `cache` stands before whoever is asked person by person, `book` is what the rest of the daemon holds. Pushed values are kept in memory here and durably by the store.
 
 mod book;
 mod cache;
 mod http;
 mod roll;
+mod sql;
 mod words;
 
 #[cfg(test)]

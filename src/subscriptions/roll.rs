@@ -75,7 +75,7 @@ pub(super) fn read(bytes: &[u8], path: &Path, context: &RollContext) -> Result<R
             row(&record, &columns, context).map_err(|message| place(line, message))?;
         roll.foreign.extend(foreign);
         match roll.rows.get_mut(&phone) {
-            Some(present) if end(present) > end(&subscription) => {}
+            Some(present) if present.reach() > subscription.reach() => {}
             Some(present) => *present = subscription,
             None => {
                 roll.rows.insert(phone, subscription);
@@ -141,13 +141,4 @@ fn row(
     let foreign = status.is_none().then(|| numbering::shortened(word));
     let status = status.unwrap_or(Status::Unknown);
     Ok((phone, Subscription { status, plan: field(columns.plan).map(Into::into), expires_at }, foreign))
-}
-
-/// How far a row reaches, to choose between two of the same person.
-fn end(subscription: &Subscription) -> i64 {
-    match (subscription.expires_at, subscription.status) {
-        (Some(at), _) => at.as_millis(),
-        (None, Status::Active | Status::Trialing) => i64::MAX,
-        (None, _) => i64::MIN,
-    }
 }

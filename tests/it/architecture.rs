@@ -54,7 +54,7 @@ const TABLE: &[(&str, &[&str], &str)] = &[
     ("ingress", &["config", "silence", "store", "telemetry"], ""),
     (
         "subscriptions",
-        &["config", "kept", "store", "transport"],
+        &["aside", "config", "kept", "store", "transport"],
         "of the store only the record of a pushed subscription",
     ),
     (
@@ -156,7 +156,10 @@ const PARTS: &[(&str, &str, &[&str])] = &[
 
 /// Crates that only some rooms may touch.
 const CRATES: &[(&str, &[&str])] = &[
-    ("rusqlite", &["store"]),
+    // The store's own file, and an owner's that is asked who pays.
+    ("rusqlite", &["store", "subscriptions"]),
+    ("tokio_postgres", &["subscriptions"]),
+    ("mysql_async", &["subscriptions"]),
     ("rhai", &["policy"]),
     (
         "reqwest",
