@@ -255,3 +255,55 @@ pub(super) fn hit(entry: &LocalEntry) -> ListHit {
         expires_at: entry.expires_at,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::DecisionId;
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn entry(kind: LocalKind, text: &str, person: Person, expires_at: Option<Timestamp>) -> LocalEntry {
+        let (reason, by, decision) = (None, "ada".into(), None::<DecisionId>);
+        LocalEntry { kind, entry: text.into(), person, reason, by, decision, added_at: NOW, expires_at }
+    }
+
+    fn phone(number: u64) -> Person {
+        Person::of_phone(Phone::from_u64(number).unwrap())
+    }
+
+    fn lid(number: u64) -> Person {
+        Person::of_lid(Lid::from_u64(number))
+    }
+
+    #[test]
+    fn an_exception_for_a_phone_might_be_for_anybody_hidden() {
+        let whole = phone(4_915_100_000_001).merged(lid(77));
+        let exceptions =
+            |person| Standing::new([entry(LocalKind::Exception, "x", person, None)], NOW).exceptions;
+        let none = Resolved::default();
+        let bare = exceptions(phone(4_915_100_000_001));
+        assert!(bare.sparing(lid(78), &none, NOW).is_err(), "the phone may be theirs");
+        assert!(bare.sparing(whole, &none, NOW).unwrap().is_some());
+        assert!(bare.sparing(phone(4_915_100_000_002), &none, NOW).unwrap().is_none());
+        let known = exceptions(whole);
+        assert!(known.sparing(lid(78), &none, NOW).unwrap().is_none(), "its account is another one");
+        assert!(known.sparing(lid(77), &none, NOW).unwrap().is_some());
+        let hidden = exceptions(lid(77));
+        assert!(hidden.sparing(phone(4_915_100_000_002), &none, NOW).is_err(), "the LID may be theirs");
+    }
+
+    #[test]
+    fn only_who_is_named_makes_a_difference_and_what_ends_is_gone() {
+        let end = NOW + std::time::Duration::from_secs(60);
+        let [open, ending] = [None, Some(end)]
+            .map(|end| Standing::new([entry(LocalKind::Addition, "+92*", Person::default(), end)], NOW));
+        assert_eq!(open.fingerprint(), ending.fingerprint(), "a longer stay sweeps nobody");
+        let spammer = phone(923_001_234_567);
+        assert!(ending.additions.find(spammer, NOW).is_some());
+        assert!(ending.additions.find(spammer, end).is_none());
+        assert!(ending.after(NOW).is_none() && open.after(end).is_none());
+        let after = ending.after(end).unwrap();
+        assert_eq!((after.entries().count(), after.fingerprint()), (0, Standing::new([], NOW).fingerprint()));
+    }
+}
