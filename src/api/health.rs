@@ -85,6 +85,7 @@ pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     if let Ok(depths) = api.store.depths().await {
         api.metrics.set_depths(&depths, api.clock.now());
     }
+    api.owners.count();
     for ceiling in api.owners.limits().await {
         api.metrics.set_ceiling(
             &ceiling.session,

@@ -96,6 +96,9 @@ pub trait Owners: Send + Sync + 'static {
     /// The running parts.
     fn status(&self) -> Status;
 
+    /// Puts figures that are kept elsewhere among the metrics; at a scrape.
+    fn count(&self) {}
+
     /// Use of every ceiling.
     async fn limits(&self) -> Vec<CeilingUse>;
 }

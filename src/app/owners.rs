@@ -153,6 +153,20 @@ impl Owners for Desk {
         Status { sessions: self.pulse.vitals(), refused }
     }
 
+    fn count(&self) {
+        let stats = self.books.subscriptions.stats();
+        let answers = [
+            ("hit", stats.hits),
+            ("miss", stats.misses),
+            ("ahead", stats.ahead),
+            ("error", stats.errors),
+            ("negative", stats.negative),
+            ("stale", stats.stale),
+        ];
+        let now = [("entries", stats.entries), ("in_flight", stats.in_flight)];
+        self.metrics.set_subscriptions(&answers, stats.latency, &now);
+    }
+
     async fn limits(&self) -> Vec<CeilingUse> {
         let now = self.steady.now();
         let uses: Vec<CeilingUse> = self.watched.iter().flat_map(|watched| watched.uses(now)).collect();

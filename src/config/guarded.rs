@@ -1,7 +1,7 @@
 //! The blocks about whom we serve and guard: sessions, groups, lists, the subscription source, outgoing hooks.
 
 use super::{
-    Blacklist, ChainLink, Group, Hmac, HmacAlgorithm, Mode, Outgoing, Session, SubscriptionSource,
+    Batch, Blacklist, ChainLink, Group, Hmac, HmacAlgorithm, Mode, Outgoing, Session, SubscriptionSource,
     Subscriptions,
     error::ConfigError,
     node::{Entries, Node, Value},
@@ -207,7 +207,7 @@ pub(super) fn allowlist(read: &Reader<'_>, node: Option<Node>) -> Result<Option<
     read.path(&read.required(&mut section, "path")?, "path").map(Some)
 }
 
-const SUBSCRIPTION_KEYS: [&str; 16] = [
+const SUBSCRIPTION_KEYS: [&str; 18] = [
     "source",
     "path",
     "url",
@@ -215,6 +215,8 @@ const SUBSCRIPTION_KEYS: [&str; 16] = [
     "headers",
     "pointers",
     "concurrency",
+    "batch_url",
+    "batch_size",
     "status_map",
     "cache_ttl",
     "negative_ttl",
@@ -227,7 +229,7 @@ const SUBSCRIPTION_KEYS: [&str; 16] = [
 ];
 
 /// The keys that only the HTTP source has.
-const HTTP_KEYS: [&str; 3] = ["headers", "pointers", "concurrency"];
+const HTTP_KEYS: [&str; 5] = ["headers", "pointers", "concurrency", "batch_url", "batch_size"];
 
 pub(super) fn subscriptions(read: &Reader<'_>, node: Node) -> Result<Option<Subscriptions>> {
     let place = node.clone();
@@ -304,11 +306,15 @@ fn http(read: &Reader<'_>, section: &mut Section) -> Result<SubscriptionSource> 
     }
     let timeout = section.take("timeout").map(|node| read.positive_duration(&node, "timeout")).transpose()?;
     let concurrency = section.take("concurrency").map(|node| read.count(&node, "concurrency")).transpose()?;
+    let Pointers { each, people, phone } = pointers(read, section.take("pointers"))?;
     Ok(SubscriptionSource::Http {
         url,
         timeout: timeout.unwrap_or(Duration::from_secs(5)),
         headers: headers(read, section.take("headers"))?,
-        pointers: pointers(read, section.take("pointers"))?,
+        pointers: each,
+        people,
+        phone,
+        batch: batch(read, section)?,
         concurrency: concurrency.map_or(8, |n| usize::try_from(n).unwrap_or(usize::MAX).min(1024)),
     })
 }
@@ -326,20 +332,56 @@ pub(super) fn headers(read: &Reader<'_>, node: Option<Node>) -> Result<Vec<(Stri
     Ok(headers)
 }
 
-fn pointers(read: &Reader<'_>, node: Option<Node>) -> Result<[String; 3]> {
+/// How several people are asked about at once, if they are.
+fn batch(read: &Reader<'_>, section: &mut Section) -> Result<Option<Batch>> {
+    let size = section.take("batch_size");
+    let Some(node) = section.take("batch_url") else {
+        return match size {
+            Some(node) => Err(read.at(&node, "`batch_size` has no meaning without `batch_url`; remove it")),
+            None => Ok(None),
+        };
+    };
+    let url = read.word(&node, "batch_url")?;
+    let shape = url.replace("{phones}", "0");
+    read.url(&Node { value: Value::Text(shape), ..node.clone() }, "batch_url")?;
+    if url.contains("{phone}") {
+        return Err(
+            read.at(&node, "`batch_url` is for several people: write {phones} or {digits}, or neither")
+        );
+    }
+    let size = size.map(|node| read.count(&node, "batch_size")).transpose()?.unwrap_or(100);
+    Ok(Some(Batch { url, size: usize::try_from(size).unwrap_or(usize::MAX).min(1000) }))
+}
+
+/// Where a JSON answer has what.
+struct Pointers {
+    each: [String; 3],
+    people: Option<String>,
+    phone: Option<String>,
+}
+
+fn pointers(read: &Reader<'_>, node: Option<Node>) -> Result<Pointers> {
     let keys = ["status", "plan", "expires_at"];
-    let mut pointers = keys.map(|key| format!("/{key}"));
+    let mut pointers = Pointers { each: keys.map(|key| format!("/{key}")), people: None, phone: None };
     let Some(node) = node else { return Ok(pointers) };
-    let mut section = read.section(node, "`pointers`", &keys)?;
-    for (key, pointer) in keys.into_iter().zip(&mut pointers) {
-        if let Some(node) = section.take(key) {
-            let text = read.text(&node, key)?;
-            if !text.starts_with('/') {
-                return Err(read.at(&node, format!("`{key}` must be a JSON pointer, like \"/data/{key}\"")));
-            }
-            *pointer = text;
+    let mut section =
+        read.section(node, "`pointers`", &["status", "plan", "expires_at", "people", "phone"])?;
+    let mut pointer = |key: &str| {
+        let Some(node) = section.take(key) else { return Ok(None) };
+        let text = read.text(&node, key)?;
+        // The answer itself may be the list.
+        if text.starts_with('/') || (text.is_empty() && key == "people") {
+            return Ok(Some(text));
+        }
+        Err(read.at(&node, format!("`{key}` must be a JSON pointer, like \"/data/{key}\"")))
+    };
+    for (key, place) in keys.into_iter().zip(&mut pointers.each) {
+        if let Some(text) = pointer(key)? {
+            *place = text;
         }
     }
+    pointers.people = pointer("people")?;
+    pointers.phone = pointer("phone")?;
     Ok(pointers)
 }
 

@@ -279,13 +279,28 @@ pub enum SubscriptionSource {
         timeout: Duration,
         /// Sent along.
         headers: Vec<(String, Secret)>,
-        /// JSON pointers to `status`, `plan`, `expires_at`.
+        /// JSON pointers to `status`, `plan`, `expires_at`, in each of `people` where that is set.
         pointers: [String; 3],
+        /// JSON pointer to the list of what was found; an empty one is `none`. `None`: the answer is of one person.
+        people: Option<String>,
+        /// JSON pointer to the phone, which must be the one that was asked about.
+        phone: Option<String>,
+        /// How several people are asked about at once.
+        batch: Option<Batch>,
         /// Requests at once.
         concurrency: usize,
     },
     /// A database.
     Sql(Sql),
+}
+
+/// How several people are asked about in one request.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// With `{phones}` or `{digits}`, joined by commas, for a GET; without them a JSON array of phones is posted.
+    pub url: String,
+    /// People in one request.
+    pub size: usize,
 }
 
 /// `[[payments]]`: a provider whose webhooks arrive at `/payments/{name}`.

@@ -2,6 +2,7 @@
 
 use super::{
     Stats,
+    batch::Together,
     cache::Answers,
     http::HttpSource,
     known,
@@ -96,10 +97,17 @@ impl SubscriptionBook {
                     Source::Asked(Answers::new(sql, at_once, config, Arc::clone(&clock)))
                 })
             }
-            Some((config, SubscriptionSource::Http { .. })) => {
-                let http = HttpSource::new(config, time_zone, transport);
+            Some((config, SubscriptionSource::Http { batch, .. })) => {
+                let http = HttpSource::new(config, time_zone, transport, Arc::clone(&clock));
                 http.map_or(Source::Nothing, |(http, at_once)| {
-                    Source::Asked(Answers::new(http, at_once, config, Arc::clone(&clock)))
+                    let clock = Arc::clone(&clock);
+                    Source::Asked(match batch {
+                        None => Answers::new(http, at_once, config, clock),
+                        Some(batch) => {
+                            let together = Together::new(http, batch, at_once);
+                            Answers::new(together, at_once * batch.size, config, clock)
+                        }
+                    })
                 })
             }
         };

@@ -26,6 +26,10 @@ use tokio::sync::Semaphore;
 
 /// How long a failure is remembered, so that a source that is down is not hammered.
 const COOLDOWN: Duration = Duration::from_secs(1);
+/// Who is asked about again in the last part of an answer's time is asked for ahead, so that nobody waits when it is over.
+const HOT_AFTER: f64 = 0.8;
+/// Of the questions at a time so many may be ahead: those whom somebody waits for go first.
+const AHEAD: usize = 4;
 
 /// Who can be asked for one person.
 #[async_trait]
@@ -57,6 +61,8 @@ struct Inner {
     stale_for: Duration,
     clock: Arc<dyn Clock>,
     permits: Semaphore,
+    /// For questions that nobody waits for.
+    ahead: Semaphore,
     cache: Cache<u64, Arc<Entry>>,
     down: AtomicBool,
     /// Why the last question had no answer.
@@ -71,6 +77,8 @@ struct Inner {
 struct Entry {
     good: Option<Good>,
     failure: Option<Failure>,
+    /// Whether it is being asked for ahead.
+    renewing: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -100,7 +108,8 @@ impl Answers {
             negative_ttl: config.negative_ttl,
             stale_for: config.stale_for,
             clock,
-            permits: Semaphore::new(at_once.clamp(1, 1024)),
+            permits: Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)),
+            ahead: Semaphore::new(at_once.div_ceil(AHEAD).max(1)),
             cache: Cache::builder().max_capacity(config.capacity).build(),
             down: AtomicBool::new(false),
             why: Mutex::default(),
@@ -126,7 +135,31 @@ impl Answers {
             return None;
         }
         inner.count(|stats| stats.hits += 1);
-        Some(inner.answer(&entry, max_age))
+        let answer = inner.answer(&entry, max_age);
+        if max_age.is_none() && inner.is_hot(&entry) {
+            self.renew(phone, entry);
+        }
+        Some(answer)
+    }
+
+    /// Asks ahead, without anybody waiting for it; not now, if others are asked ahead already.
+    fn renew(&self, phone: Phone, entry: Arc<Entry>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if entry.renewing.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let inner = Arc::clone(&self.0);
+        runtime.spawn(async move {
+            let Ok(_ahead) = inner.ahead.try_acquire() else {
+                entry.renewing.store(false, Ordering::SeqCst);
+                return;
+            };
+            inner.count(|stats| stats.ahead += 1);
+            let ask = inner.ask(phone, Some(Arc::clone(&entry)));
+            // Whoever asked meanwhile has brought a newer answer.
+            let due = |held: &Arc<Entry>| Arc::ptr_eq(held, &entry);
+            inner.cache.entry(phone.as_u64()).or_insert_with_if(ask, due).await;
+        });
     }
 
     /// The answer, asked for if need be.
@@ -164,7 +197,8 @@ impl Answers {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        *self.0.stats.lock().unwrap_or_else(PoisonError::into_inner)
+        let stats = *self.0.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        Stats { entries: self.0.cache.entry_count(), ..stats }
     }
 }
 
@@ -193,9 +227,15 @@ impl Inner {
         !fresh && !cooling
     }
 
+    /// Whether its time is nearly over, and nothing speaks against asking again.
+    fn is_hot(&self, entry: &Entry) -> bool {
+        let Some(good) = entry.good.as_ref().filter(|_| entry.failure.is_none()) else { return false };
+        self.age(good.asked) > self.fresh_for(good, None).mul_f64(HOT_AFTER) && self.cooling().is_none()
+    }
+
     /// What an entry says to somebody who wants it that fresh.
     fn answer(&self, entry: &Entry, max_age: Option<Duration>) -> Lookup<Subscription> {
-        match (&entry.good, &entry.failure) {
+        let answer = match (&entry.good, &entry.failure) {
             (Some(good), failure) if failure.is_none() || self.is_fresh(good, max_age) => {
                 known(&good.subscription, good.as_of, self.respondent.name(), false)
             }
@@ -204,7 +244,12 @@ impl Inner {
             }
             (_, Some(failure)) => Lookup::Unknown { why: failure.why.clone() },
             (_, None) => Lookup::Unknown { why: format!("the {} was not asked", self.respondent.name()) },
-        }
+        };
+        self.count(|stats| {
+            stats.stale += u64::from(matches!(answer, Lookup::Known { stale: true, .. }));
+            stats.negative += u64::from(answer.value().is_some_and(|value| value.status == Status::None));
+        });
+        answer
     }
 
     /// Asks the source; a failure keeps the old answer.
@@ -214,10 +259,12 @@ impl Inner {
         if let Some(why) = self.cooling() {
             return self.failed(why, old);
         }
+        self.count(|stats| stats.in_flight += 1);
         let result = self.respondent.ask(phone).await;
         drop(permit);
         let took = self.age(asked);
         self.count(|stats| {
+            stats.in_flight -= 1;
             stats.misses += 1;
             stats.errors += u64::from(result.is_err());
             stats.latency += took;
@@ -232,7 +279,8 @@ impl Inner {
                     self.recoveries.fetch_add(1, Ordering::SeqCst);
                     tracing::info!("the subscription source answers again");
                 }
-                Arc::new(Entry { good: Some(Good { subscription, as_of, asked }), failure: None })
+                let good = Some(Good { subscription, as_of, asked });
+                Arc::new(Entry { good, failure: None, renewing: AtomicBool::new(false) })
             }
             Err(NoAnswer::Source(why)) => {
                 *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed());
@@ -248,7 +296,8 @@ impl Inner {
             tracing::warn!(%why, "the subscription source does not answer");
         }
         let failure = Some(Failure { why, at: self.clock.elapsed() });
-        Arc::new(Entry { good: old.and_then(|entry| entry.good.clone()), failure })
+        let good = old.and_then(|entry| entry.good.clone());
+        Arc::new(Entry { good, failure, renewing: AtomicBool::new(false) })
     }
 
     /// The sentence while the source as a whole failed a moment ago.

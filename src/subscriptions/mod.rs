@@ -1,9 +1,11 @@
 //! Who pays: the owner's file, HTTP API or database, and what the payment side pushed.
 //!
 //! Every look-up answers known or unknown, never with an error: *unknown is not unpaid*. What is known has its age;
-//! what is served although its time is over says so. `roll` reads the file, `http` asks the API, `sql` a
-//! database, `cache` stands before whoever is asked person by person, `book` is what the rest of the daemon holds. Pushed values are kept in memory here and durably by the store.
+//! what is served although its time is over says so. `roll` reads the file, `http` asks the API, `batch` for several at
+//! once, `sql` a database, `cache` stands before whoever is asked person by person, `book` is what the rest of the daemon
+//! holds. Pushed values are kept in memory here and durably by the store.
 
+mod batch;
 mod book;
 mod cache;
 mod http;
@@ -30,8 +32,18 @@ pub struct Stats {
     pub hits: u64,
     /// Asked of the source.
     pub misses: u64,
+    /// Of these, asked ahead: nobody waited.
+    pub ahead: u64,
     /// Of these, failed.
     pub errors: u64,
+    /// Answers that somebody is not known to the source.
+    pub negative: u64,
+    /// Answers that were served although their time was over.
+    pub stale: u64,
+    /// Questions under way.
+    pub in_flight: u64,
+    /// Answers kept.
+    pub entries: u64,
     /// Time that these took, together.
     pub latency: Duration,
 }

@@ -292,6 +292,9 @@ async fn api_with(timeout: Duration) -> (Api, Arc<ManualClock>, Arc<Subscription
         timeout,
         headers: vec![("Authorization".into(), Secret::new("Bearer x"))],
         pointers: ["/data/status".into(), "/data/plan".into(), "/data/expires_at".into()],
+        people: None,
+        phone: None,
+        batch: None,
         concurrency: 4,
     };
     let clock = Arc::new(ManualClock::at(NOW));
@@ -324,11 +327,11 @@ async fn the_api_is_asked_with_number_and_token_and_its_answer_is_cached() {
     assert_eq!((value.status, value.plan.as_deref()), (Status::Active, Some("gold")));
     assert_eq!(value.expires_at.unwrap().to_string(), "2027-01-16T00:00:00.000Z");
     assert_eq!(*api.seen.lock().unwrap(), "+4915100000001 Bearer x");
-    clock.advance(Duration::from_secs(600));
+    clock.advance(Duration::from_secs(480));
     assert_eq!(ask(&book, None).await, Some((Status::Active, false)));
     assert!(book.now_or_none(phone(ANNA), None).is_some());
     assert_eq!(api.asked(), 1);
-    clock.advance(Duration::from_millis(1));
+    clock.advance(Duration::from_millis(120_001));
     assert!(book.now_or_none(phone(ANNA), None).is_none(), "its time is over");
     ask(&book, None).await;
     assert_eq!(api.asked(), 2);
@@ -464,4 +467,88 @@ async fn a_pushed_value_beats_the_api_until_it_agrees() {
         Some((Status::Canceled, false)),
         "it agreed once: the api counts again"
     );
+}
+
+#[tokio::test]
+async fn whoever_is_in_demand_is_asked_for_ahead_and_nobody_waits() {
+    let (api, clock, book) = api().await;
+    api.answers(200, JSON, PAID);
+    ask(&book, None).await;
+    clock.advance(Duration::from_secs(481));
+    for _ in 0..10 {
+        assert!(book.now_or_none(phone(ANNA), None).is_some());
+    }
+    while book.stats().ahead == 0 || book.stats().in_flight > 0 {
+        tokio::task::yield_now().await;
+    }
+    clock.advance(Duration::from_secs(400));
+    while book.now_or_none(phone(ANNA), None).is_none() {
+        tokio::task::yield_now().await;
+    }
+    let stats = book.stats();
+    assert_eq!((api.asked(), stats.misses, stats.ahead), (2, 2, 1));
+}
+
+#[tokio::test]
+async fn an_answer_for_another_person_is_unknown() {
+    let (api, clock, book) = api().await;
+    for (told, expected) in [
+        (r#"{"phone":"+4915100000002","data":{"status":"none"}}"#, None),
+        (r#"{"phone":4915100000002,"data":{"status":"none"}}"#, None),
+        (r#"{"phone":"+49 151 00000001","data":{"status":"none"}}"#, Some((Status::None, false))),
+        (r#"{"phone":"of the office","data":{"status":"none"}}"#, Some((Status::None, false))),
+    ] {
+        api.answers(200, JSON, told);
+        clock.advance(Duration::from_secs(700));
+        assert_eq!(ask(&book, None).await, expected, "{told}");
+    }
+}
+
+/// A preset of the README, its host replaced by an API that answers so.
+async fn preset(marker: &str, host: &str, body: &str) -> (Api, SubscriptionBook) {
+    let (api, clock, _) = api().await;
+    api.answers(200, "application/json; charset=utf-8", body);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/{*id}", get(member)).with_state(api.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let readme = include_str!("../../README.md");
+    let block =
+        readme.split(&format!("<!-- {marker} -->\n```toml\n")).nth(1).unwrap().split("```").next().unwrap();
+    let session =
+        "[[sessions]]\nname = \"main\"\ninstance_id = \"A\"\naccess_token = \"t\"\nwebhook_secret = \"s\"\n";
+    let text = format!("{session}{}", block.replace(host, &address));
+    let secrets = [("STRIPE_API_KEY", "Bearer rk"), ("SHOP_API_KEY", "Basic xx")];
+    let secrets = secrets.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = crate::config::parse(text, std::path::Path::new("/x/perimeterd.toml"), secrets).unwrap();
+    let source = config.subscriptions.as_ref();
+    let (book, _) =
+        SubscriptionBook::open(source, TimeZone::UTC, 0.2, "/nowhere".into(), http_client(), clock);
+    (api, book)
+}
+
+#[tokio::test]
+async fn the_presets_of_the_readme_understand_recorded_answers() {
+    let stripe = include_str!("../../tests/fixtures/payments/stripe_search.json");
+    let woocommerce = include_str!("../../tests/fixtures/payments/woocommerce_search.json");
+    for (marker, host, recorded, plan, token) in [
+        ("stripe api", "https://api.stripe.com", stripe, "gold_monthly", "Bearer rk"),
+        ("woocommerce api", "https://shop.example", woocommerce, "Club membership", "Basic xx"),
+    ] {
+        let (api, book) = preset(marker, host, recorded).await;
+        let answer = book.fetch(phone(ANNA), None).await;
+        let value = answer.value().unwrap_or_else(|| panic!("{marker}: {answer:?}"));
+        assert_eq!((value.status, value.plan.as_deref()), (Status::Active, Some(plan)), "{marker}");
+        assert!(value.is_active(NOW) && api.seen.lock().unwrap().ends_with(token), "{marker}");
+        // Found, and none of it is theirs.
+        let other = book.fetch(phone("4915100000009"), None).await;
+        assert!(matches!(other, Lookup::Unknown { .. }), "{marker}: {other:?}");
+        let nothing = if recorded.starts_with('[') { "[]" } else { r#"{"data":[]}"# };
+        api.answers(200, JSON, nothing);
+        let none = book.fetch(phone("4915100000010"), None).await;
+        assert_eq!(status(&none), Some((Status::None, false)), "{marker}");
+        api.answers(200, JSON, r#"{"code":"rest_forbidden"}"#);
+        let refused = book.fetch(phone("4915100000011"), None).await;
+        assert!(matches!(refused, Lookup::Unknown { .. }), "{marker}: {refused:?}");
+    }
 }

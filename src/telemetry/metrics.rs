@@ -22,7 +22,12 @@ use prometheus_client::{
     },
     registry::{Metric, Registry},
 };
-use std::{fmt::Debug, hash::Hash, sync::atomic::AtomicU64, time::Duration};
+use std::{
+    fmt::Debug,
+    hash::Hash,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 /// Kinds of trouble that are told as zero while there is none.
 const TROUBLES: [&str; 6] = ["admin_rights", "canary", "list_source", "session", "silence", "webhook"];
@@ -93,6 +98,7 @@ pub struct Metrics {
     facts: Family<Two, Counter>,
     fact_seconds: Family<One, Histogram>,
     payments: Family<[(&'static str, String); 2], Counter>,
+    subscriptions: Subscriptions,
     alerts: Family<Named, Counter>,
     journal_oldest: Seconds,
     journal_unread: Gauge,
@@ -107,6 +113,24 @@ pub struct Metrics {
     session_working: Family<Named, Gauge>,
     canary_age: Family<Named, Seconds>,
     troubles: Family<Named, Gauge>,
+}
+
+/// The figures of the subscription source, which counts for itself.
+struct Subscriptions {
+    answers: Family<One, Counter>,
+    seconds: Counter<f64, AtomicU64>,
+    cache: Family<One, Gauge>,
+}
+
+impl Subscriptions {
+    fn new(r: &mut Registry) -> Self {
+        let took = "Time that the subscription source took for all its answers";
+        Self {
+            answers: family(r, "subscription_answers", "Look-ups of subscriptions, by what became of them"),
+            seconds: register(r, "subscription_source_seconds", took, Counter::default()),
+            cache: family(r, "subscription_cache", "Answers kept, and questions under way"),
+        }
+    }
 }
 
 /// From a millisecond to half a minute.
@@ -159,6 +183,7 @@ impl Metrics {
             facts: family(r, "facts", "Facts looked up, by kind of answer"),
             fact_seconds: register(r, "fact_seconds", "Time until a fact was known, by fact", latency()),
             payments: family(r, "payments", "Webhooks of payment providers, by what they came to"),
+            subscriptions: Subscriptions::new(r),
             alerts: family(r, "alerts", "Alerts raised, by kind"),
             journal_oldest: register(
                 r,
@@ -266,6 +291,23 @@ impl Metrics {
     pub fn payment(&self, provider: &str, outcome: &str) {
         let labels = [("provider", provider.to_owned()), ("outcome", outcome.to_owned())];
         self.payments.get_or_create(&labels).inc();
+    }
+
+    /// What look-ups of subscriptions came to so far, by kind, how long the source took for them, and what is now.
+    pub fn set_subscriptions(
+        &self,
+        answers: &[(&'static str, u64)],
+        took: Duration,
+        now: &[(&'static str, u64)],
+    ) {
+        let Subscriptions { answers: counted, seconds, cache } = &self.subscriptions;
+        for (kind, count) in answers {
+            counted.get_or_create(&[("kind", *kind)]).inner().store(*count, Relaxed);
+        }
+        seconds.inner().store(took.as_secs_f64().to_bits(), Relaxed);
+        for (what, count) in now {
+            cache.get_or_create(&[("what", *what)]).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
     }
 
     /// An alert was raised.

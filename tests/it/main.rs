@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing test shows the line")]
 
 mod alerts;
+mod api_source;
 mod architecture;
 mod bodies;
 mod brake;

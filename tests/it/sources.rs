@@ -27,6 +27,10 @@ enum Mood {
     Well,
     Status(u16),
     Html404,
+    /// Well, but a page for people.
+    Html200,
+    /// Whatever is asked, the same person answers.
+    Another,
     Nonsense,
     Hangs,
 }
@@ -61,6 +65,8 @@ async fn answer(State(crm): State<Crm>, Path(phone): Path<String>) -> Response {
         Mood::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Mood::Html404 => (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/html")], "<h1>Not found</h1>")
             .into_response(),
+        Mood::Html200 => ([(header::CONTENT_TYPE, "text/html")], "<h1>Log in</h1>").into_response(),
+        Mood::Another => axum::Json(json!({"status": "none", "phone": "+4915100000999"})).into_response(),
         Mood::Nonsense => axum::Json(json!({"status": "platinum-plated"})).into_response(),
         Mood::Hangs => std::future::pending().await,
     }
@@ -118,7 +124,16 @@ async fn while_the_source_fails_nobody_is_removed_and_when_it_is_back_they_are_j
     let crm = Crm::new(Mood::Well);
     crm.serve(listener);
     let bench = Bench::start(setup(port, HOUR)).await;
-    let moods = [Mood::Status(500), Mood::Html404, Mood::Hangs, Mood::Status(302)];
+    let moods = [
+        Mood::Status(500),
+        Mood::Status(429),
+        Mood::Status(401),
+        Mood::Status(302),
+        Mood::Html404,
+        Mood::Html200,
+        Mood::Another,
+        Mood::Hangs,
+    ];
     for (n, mood) in (0..).zip(moods) {
         crm.set(mood);
         let (pays, unpaid) = (PAYS + 2 * n, UNPAID + 2 * n);
@@ -135,7 +150,7 @@ async fn while_the_source_fails_nobody_is_removed_and_when_it_is_back_they_are_j
     bench.settled().await;
     let mut removed = bench.removed();
     removed.sort_unstable();
-    assert_eq!(removed, (0..4).map(|n| UNPAID + 2 * n).collect::<Vec<_>>(), "each once, and nobody who pays");
+    assert_eq!(removed, (0..8).map(|n| UNPAID + 2 * n).collect::<Vec<_>>(), "each once, and nobody who pays");
 }
 
 #[tokio::test(flavor = "multi_thread")]
