@@ -84,7 +84,10 @@ pub trait Owners: Send + Sync + 'static {
     /// Takes off the local list, and makes an exception from the others where one is needed.
     async fn unlist_locally(&self, wanted: local::Wanted, who: &str) -> Result<Value, Refusal>;
 
-    /// Takes up a shrunk, emptied or missing subscription file after all; answers as for a list.
+    /// Whom that shared list would touch, by group, as the chains see them now; else why nobody can tell.
+    async fn preview_list(&self, name: &str) -> Result<serde_json::Value, String>;
+
+    /// Takes up a shrunk or emptied subscription file after all.
     async fn accept_subscriptions(&self) -> Result<String, String>;
 
     /// What is known of somebody's subscription now.
@@ -120,6 +123,9 @@ pub struct ListStatus {
     /// For a list from a URL: since when its server does not answer, and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
+    /// For a list of another community: publisher, version, its end, how far it is trusted and how far that is in effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Value>,
 }
 
 /// Since when a list cannot be fetched.
@@ -228,6 +234,7 @@ pub fn router(state: Arc<Api>) -> Router {
         // More entries than a body of the usual length holds.
         .route("/blacklist/import", post(local::import).layer(DefaultBodyLimit::max(MOST_IMPORTED)))
         .route("/blacklist/{name}", get(local::listing).delete(local::remove))
+        .route("/blacklist/{name}/preview", get(owners::preview_list))
         .route("/blacklist/{name}/accept", post(owners::accept_list))
         .route("/subscriptions/accept", post(owners::accept_subscriptions))
         .route("/subscriptions/{phone}", get(owners::subscription).put(owners::push))

@@ -38,6 +38,16 @@ pub(super) async fn accept_list(
     accepted.map(|detail| Json(json!({"name": name, "detail": detail}))).map_err(not_accepted)
 }
 
+pub(super) async fn preview_list(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let preview = api.owners.preview_list(&name).await;
+    preview
+        .map(Json)
+        .map_err(|why| Refusal::missing(why, "GET /api/v1/blacklist names every list and how it stands"))
+}
+
 pub(super) async fn accept_subscriptions(State(api): State<Arc<Api>>) -> Result<Json<Value>, Refusal> {
     let accepted = api.owners.accept_subscriptions().await;
     accepted.map(|detail| Json(json!({"name": "subscriptions", "detail": detail}))).map_err(not_accepted)

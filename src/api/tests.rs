@@ -24,6 +24,7 @@ impl Owners for OneList {
             refused: Some("line 3".into()),
             fetched_at: None,
             failing: None,
+            shared: None,
         }]
     }
     async fn accept_list(&self, _name: &str) -> Result<String, String> {
@@ -40,6 +41,9 @@ impl Owners for OneList {
     }
     async fn unlist_locally(&self, wanted: local::Wanted, _who: &str) -> Result<Value, Refusal> {
         Ok(json!(wanted))
+    }
+    async fn preview_list(&self, name: &str) -> Result<serde_json::Value, String> {
+        Err(format!("`{name}` is no shared list"))
     }
     async fn accept_subscriptions(&self) -> Result<String, String> {
         Err("the file is not there".into())

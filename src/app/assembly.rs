@@ -101,8 +101,8 @@ impl Daemon {
         let bells = Bells { journal: Arc::new(Notify::new()), outbox: channel::Sender::new(()) };
         let (payments, paid) = mpsc::unbounded_channel();
         parts.start_downloads(lifecycle).await?;
-        let ledgers = parts.start_workers(lifecycle, gateway, &bells, paid).await?;
-        let router = parts.router(bells, ledgers, payments)?;
+        let (ledgers, pipeline) = parts.start_workers(lifecycle, gateway, &bells, paid).await?;
+        let router = parts.router(bells, ledgers, payments, pipeline)?;
         let Common { config, metrics, wall, store, books, door, .. } = parts;
         Ok(Self { router, store, metrics, door, books, config, wall })
     }
@@ -135,7 +135,7 @@ impl Common {
         gateway: Arc<dyn Transport>,
         bells: &Bells,
         paid: mpsc::UnboundedReceiver<Phone>,
-    ) -> anyhow::Result<Vec<Watched>> {
+    ) -> anyhow::Result<(Vec<Watched>, Arc<Pipeline>)> {
         let Bells { journal: journal_bell, outbox: outbox_bell } = bells;
         let (rosters, roster_requests) = mpsc::unbounded_channel();
         let (signs, told) = mpsc::unbounded_channel();
@@ -183,8 +183,8 @@ impl Common {
         let sparing = go_between::spare_the_paying(paid, pipeline.clone(), lifecycle.soft());
         lifecycle.spawn("payments", sparing);
         lifecycle.spawn("rosters", go_between::share_out(roster_requests, roster_desks, lifecycle.soft()));
-        self.start_watches(lifecycle, pipeline, (signs, told), Couriers(couriers));
-        Ok(watched)
+        self.start_watches(lifecycle, pipeline.clone(), (signs, told), Couriers(couriers));
+        Ok((watched, pipeline))
     }
 
     /// Who watches that nothing has fallen silent, and who watches the files.
@@ -308,6 +308,7 @@ impl Common {
         Bells { journal: journal_bell, outbox: outbox_bell }: Bells,
         watched: Vec<Watched>,
         paid: mpsc::UnboundedSender<Phone>,
+        pipeline: Arc<Pipeline>,
     ) -> anyhow::Result<axum::Router> {
         let ingress = Ingress::new(
             &self.config,
@@ -331,6 +332,7 @@ impl Common {
             watched,
             journal_bell: journal_bell.clone(),
             payments: paid,
+            pipeline,
             pulse: self.pulse.clone(),
         });
         let providers = Payments::new(&self.config, desk.clone(), self.wall.clone(), self.metrics.clone())

@@ -144,6 +144,7 @@ fn hide_secrets(config: &Config, redactor: &Redactor) {
         secrets.extend(&session.webhook_secret);
         secrets.extend(session.hmac.as_ref().map(|hmac| &hmac.key));
     }
+    secrets.extend(config.shared_lists.iter().filter_map(|list| list.key.as_ref()));
     secrets.extend(&config.alerts.secret);
     secrets.extend(config.payments.iter().flat_map(|provider| &provider.secrets));
     secrets.extend(config.outgoing.iter().filter_map(|outgoing| outgoing.secret.as_ref()));

@@ -14,6 +14,7 @@ use crate::{
     ids::{Phone, SessionName},
     limits::{Ceilings, Ledger},
     payments::Till,
+    pipeline::Pipeline,
     silence::Pulse,
     store::{
         Pushed, Store, StoreError,
@@ -45,6 +46,8 @@ pub(super) struct Desk {
     pub(super) journal_bell: Arc<Notify>,
     /// Where pushed payments are told, so that nobody who waits to be removed has to wait to be spared.
     pub(super) payments: mpsc::UnboundedSender<Phone>,
+    /// For previews, which ask the chains.
+    pub(super) pipeline: Arc<Pipeline>,
     pub(super) pulse: Arc<Pulse>,
 }
 
@@ -101,6 +104,7 @@ impl Owners for Desk {
                 failing: list
                     .fetched
                     .and_then(|fetched| Some(Failing { since: fetched.failing_since?, why: fetched.why? })),
+                shared: list.shared.map(|standing| serde_json::json!(standing)),
                 name: list.name,
             })
             .collect()
@@ -109,7 +113,12 @@ impl Owners for Desk {
     async fn accept_list(&self, name: &str) -> Result<String, String> {
         let (books, list, now) = (self.books.clone(), name.to_owned(), self.wall.now());
         let accepted = on_a_blocking_thread(move || books.lists.accept(&list, now)).await;
-        self.told(self.books.lists.what(name), accepted).await
+        self.told(&self.books.lists.what(name), accepted).await
+    }
+
+    async fn preview_list(&self, name: &str) -> Result<serde_json::Value, String> {
+        let preview = self.pipeline.preview(name).await.map_err(|why| why.to_string())?;
+        serde_json::to_value(preview).map_err(|error| error.to_string())
     }
 
     fn local_list(&self) -> Value {

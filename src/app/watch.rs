@@ -14,7 +14,7 @@ use crate::{
     takeup::Takeup,
     telemetry::Metrics,
 };
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -44,8 +44,10 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
     let mut lists = books.lists.generation();
     let mut looks = 0u32;
     let mut outage = Outage::default();
+    let mut watched = BTreeMap::new();
     // Lists may have changed while no daemon ran.
-    sweep(&books, &*store, &pipeline).await;
+    lift(&pipeline).await;
+    sweep(&books, &*store, &pipeline, &mut watched).await;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         look(&books, &metrics, &*store, wall.now()).await;
         if books.lists.is_local_due()
@@ -66,8 +68,10 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
         let now = (books.subscriptions.recoveries(), books.lists.generation());
         if now != (recoveries, lists) {
             if now.1 != lists {
+                // First what has its reason in the list itself.
+                lift(&pipeline).await;
                 spare(&pipeline).await;
-                sweep(&books, &*store, &pipeline).await;
+                sweep(&books, &*store, &pipeline, &mut watched).await;
             }
             (recoveries, lists) = now;
             match pipeline.source_is_back().await {
@@ -94,9 +98,29 @@ async fn spare(pipeline: &Pipeline) {
     }
 }
 
+/// A shared list was taken: what it has taken back is lifted.
+async fn lift(pipeline: &Pipeline) {
+    match pipeline.lift().await {
+        Ok(0) => {}
+        Ok(removals) => {
+            tracing::info!(
+                removals,
+                "shared lists have taken back entries: removals that waited are cancelled"
+            )
+        }
+        Err(error) => tracing::error!(%error, "what shared lists have taken back could not be lifted"),
+    }
+}
+
 /// If a list has changed since everybody inside was looked at last, that is done again.
-async fn sweep(books: &Books, store: &dyn Store, pipeline: &Pipeline) {
-    match sweep_if_changed(books, store, pipeline).await {
+async fn sweep(books: &Books, store: &dyn Store, pipeline: &Pipeline, watched: &mut BTreeMap<String, u64>) {
+    let swept = sweep_if_changed(books, store, pipeline).await;
+    if matches!(swept, Ok(Some(_)))
+        && let Err(error) = pipeline.tell_watched(watched).await
+    {
+        tracing::error!(%error, "whom the lists name that only watch could not be told");
+    }
+    match swept {
         Ok(None | Some(0)) => {}
         Ok(Some(groups)) => tracing::info!(groups, "a list has changed: the members are looked at again"),
         Err(error) => tracing::error!(%error, "a list has changed, and the members could not be swept"),

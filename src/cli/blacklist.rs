@@ -6,6 +6,7 @@ use super::{
     door::{Daemon, Door},
     import::{self, Import},
     print,
+    shared::{Preview, Publish},
 };
 use crate::{
     api::{
@@ -50,6 +51,10 @@ enum Verb {
         /// Its name in the configuration; `allowlist` for the allowlist
         name: String,
     },
+    /// Tell whom a shared list would touch, before it is accepted
+    Preview(Preview),
+    /// Make and sign the next version of a list for others to subscribe to
+    Publish(Box<Publish>),
 }
 
 /// An entry, with who and why.
@@ -99,6 +104,8 @@ impl Blacklist {
             }
             Verb::List => list(context, &config).await,
             Verb::Import(import) => take(context, &config, import).await,
+            Verb::Preview(preview) => preview.run(context, &config).await,
+            Verb::Publish(publish) => publish.run(context, &config).await,
             Verb::Accept { name } => {
                 let answer = match Daemon::find(&config).await? {
                     Some(daemon) => daemon.post(&["blacklist", &name, "accept"]).await?,
@@ -238,8 +245,13 @@ fn removed(answer: &Value) -> String {
     }
 }
 
+/// The lists and the local entries, as the API shows them.
+pub(super) async fn told(context: &Context, config: &Config) -> anyhow::Result<Value> {
+    Lists::open(context, config).await?.list().await
+}
+
 async fn list(context: &Context, config: &Config) -> anyhow::Result<ExitCode> {
-    let told = Lists::open(context, config).await?.list().await?;
+    let told = told(context, config).await?;
     if context.json {
         print::json(&told);
         return Ok(ExitCode::SUCCESS);

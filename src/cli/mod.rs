@@ -25,6 +25,7 @@ mod outbox;
 mod policy;
 mod print;
 mod serve;
+mod shared;
 mod simulate;
 
 /// The guard of WhatsApp communities.
@@ -67,7 +68,7 @@ enum Verb {
     Journal(journal::Journal),
     /// List actions and what became of them, approve or cancel what is held, take up what failed
     Outbox(outbox::Outbox),
-    /// Tell who is listed and why, change the daemon's own list, take up a list that is refused because it shrank
+    /// Tell who is listed and why, change the daemon's own list, take up what waits, preview and publish shared lists
     Blacklist(blacklist::Blacklist),
     /// Take up a subscription file that is refused because it shrank
     Subscriptions(accept::Subscriptions),

@@ -7,7 +7,7 @@ use super::{
     node::{self, Node, Origin, Value},
     payments,
     read::Reader,
-    sections,
+    sections, shared,
 };
 use std::{
     collections::BTreeMap,
@@ -95,15 +95,17 @@ const SECTIONS: [&str; 16] = [
 ];
 
 fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
-    let known: Vec<&str> = SECTIONS.into_iter().chain(["outgoing", "alerts", "payments"]).collect();
+    let known: Vec<&str> =
+        SECTIONS.into_iter().chain(["outgoing", "alerts", "payments", "shared_lists"]).collect();
     let mut top = read.section(root, "the configuration", &known)?;
     let sessions = guarded::sessions(read, top.take("sessions"))?;
+    let (own, others) = (top.take("blacklists"), top.take("shared_lists"));
     let mut section = |key: &str| {
         let empty = Node { value: Value::Table(BTreeMap::new()), span: 0..0, origin: Origin::Defaults };
         top.take(key).unwrap_or(empty)
     };
     let server = sections::server(read, section("server"))?;
-    let data_dir = server.data_dir.clone();
+    let blacklists = guarded::blacklists(read, own, &server.data_dir)?;
     let config = Config {
         store: sections::store(read, section("store"), &server.data_dir)?,
         server,
@@ -120,7 +122,8 @@ fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
         alerts: alerts::alerts(read, section("alerts"), &sessions)?,
         sessions,
         groups: guarded::groups(read, top.take("groups"))?,
-        blacklists: guarded::blacklists(read, top.take("blacklists"), &data_dir)?,
+        shared_lists: shared::shared_lists(read, others, blacklists.iter().map(|list| list.name.clone()))?,
+        blacklists,
         allowlist: guarded::allowlist(read, top.take("allowlist"))?,
         outgoing: guarded::outgoing(read, top.take("outgoing"))?,
         payments: payments::payments(read, top.take("payments"))?,
@@ -205,6 +208,10 @@ impl Config {
         for list in &self.blacklists {
             let headers = list.url.iter().flat_map(|url| &url.headers);
             secrets.extend(headers.map(|(_, secret)| (format!("[[blacklists]] {}", list.name), secret)));
+        }
+        for list in &self.shared_lists {
+            let place = format!("[[shared_lists]] {}", list.name);
+            secrets.extend(list.key.iter().map(|key| (place.clone(), key)));
         }
         secrets.extend(self.alerts.secret.iter().map(|secret| ("[alerts]".into(), secret)));
         for hook in &self.outgoing {

@@ -19,6 +19,7 @@ mod read;
 mod remote;
 pub mod secret;
 mod sections;
+mod shared;
 mod sql;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use error::ConfigError;
 pub use load::{DEFAULT_PATHS, defaults_text, load, parse};
 pub use remote::ListUrl;
 pub use secret::Secret;
+pub use shared::{SharedList, Trust};
 pub use sql::{Database, DatabaseServer, Dialect, Place, Placeholder, Sql, Statement, certificates};
 
 /// The whole configuration.
@@ -51,6 +53,8 @@ pub struct Config {
     pub lists: Lists,
     /// `[[blacklists]]`
     pub blacklists: Vec<Blacklist>,
+    /// `[[shared_lists]]`
+    pub shared_lists: Vec<SharedList>,
     /// `[allowlist]`
     pub allowlist: Option<PathBuf>,
     /// `[subscriptions]`

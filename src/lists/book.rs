@@ -5,6 +5,7 @@ use super::{
     local::{self, Standing},
     parse::{ParseContext, parse},
     resolved::{self, Resolved},
+    shared::{self, Match, SharedList, open_shared},
 };
 use crate::{
     clock::Timestamp,
@@ -39,6 +40,8 @@ pub struct ListBook {
     local_due: AtomicBool,
     /// How entries are read.
     context: ParseContext,
+    /// Lists of other communities.
+    pub(super) shared: Vec<SharedList>,
     generation: AtomicU64,
     /// The accounts behind the numbers.
     resolved: RwLock<Arc<Resolved>>,
@@ -64,6 +67,9 @@ pub struct Summary {
     pub waiting: Option<String>,
     /// For a list from a URL: how its server has been doing.
     pub fetched: Option<Freshness>,
+    /// For a list of another community: its version and how far it is trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<shared::Standing>,
 }
 
 /// The allowlist's name in commands.
@@ -73,18 +79,19 @@ impl ListBook {
     /// Opens every list of the configuration; last good copies are in `kept_dir` (`data_dir/kept/lists`).
     /// Says what became of each. Blocks on the disk.
     pub fn open(config: &config::Config, kept_dir: PathBuf, now: Timestamp) -> (Self, Vec<Takeup>) {
-        Self::opened(config, &kept_dir, now, KeptFile::open)
+        Self::opened(config, &kept_dir, now, true, KeptFile::open)
     }
 
     /// The lists as [`ListBook::open`] would find them; writes nothing.
     pub fn look(config: &config::Config, kept_dir: &Path, now: Timestamp) -> Self {
-        Self::opened(config, kept_dir, now, KeptFile::look).0
+        Self::opened(config, kept_dir, now, false, KeptFile::look).0
     }
 
     fn opened(
         config: &config::Config,
         kept_dir: &Path,
         now: Timestamp,
+        keeps: bool,
         open: impl Fn(Rules<ListSet>, Timestamp) -> (KeptFile<ListSet>, Takeup),
     ) -> (Self, Vec<Takeup>) {
         let mut takeups = Vec::new();
@@ -101,7 +108,10 @@ impl ListBook {
         let resolved = RwLock::default();
         let (local, local_due, context) = (ArcSwap::default(), AtomicBool::new(false), context(config));
         let generation = AtomicU64::new(1);
-        (Self { blacklists, allowlist, local, local_due, context, generation, resolved }, takeups)
+        let (shared, told) = open_shared(config, kept_dir, now, keeps);
+        takeups.extend(told);
+        let book = Self { blacklists, allowlist, shared, local, local_due, context, generation, resolved };
+        (book, takeups)
     }
 
     /// Says whether the store has another local list than is in force.
@@ -132,7 +142,8 @@ impl ListBook {
         let blacklists = blacklists.map(|list| (list.name.as_str(), list.path.as_path()));
         let allowlist = config.allowlist.iter().map(|path| (ALLOWLIST, path.as_path()));
         let all = blacklists.chain(allowlist);
-        all.map(|(name, path)| KeptFile::check(rules(config, name, path, kept_dir), now)).collect()
+        let takeups = all.map(|(name, path)| KeptFile::check(rules(config, name, path, kept_dir), now));
+        takeups.chain(open_shared(config, kept_dir, now, false).1).collect()
     }
 
     /// Looks at every file. To be called every half second or so, where blocking is allowed.
@@ -144,13 +155,16 @@ impl ListBook {
         let ended = self.local.load().after(now);
         let any_ended = ended.is_some();
         ended.into_iter().for_each(|standing| self.local.store(Arc::new(standing)));
+        let others = self.shared.iter().flat_map(|list| list.poll(now));
+        let takeups: Vec<Takeup> = takeups.into_iter().chain(others).collect();
         if any_ended || takeups.iter().any(|takeup| matches!(takeup, Takeup::Taken { .. })) {
             self.look_again();
         }
         takeups
     }
 
-    /// The first entry that names somebody, of the local list or of a blacklist, unless an exception does too. Unknown,
+    /// The first entry that names somebody, of the local list, of a blacklist, or of a shared list that is enforced or
+    /// asks (one that only watches says nothing here), unless an exception does too. Unknown,
     /// with the reason, where no entry does and a list was never good, or a list could only be matched with the phone that
     /// nobody knows; and where one does, and nobody can tell whether an exception does.
     pub fn blacklist(&self, person: Person, now: Timestamp) -> Lookup<Option<ListHit>> {
@@ -171,8 +185,8 @@ impl ListBook {
             Err(why) => Lookup::Unknown { why },
             Ok(Some(hit)) => match self.local.load().exceptions.sparing(person, &self.resolved(), now) {
                 Ok(None) => {
-                    let list = hit.list.clone();
-                    known(Some(hit), &list)
+                    let Match { hit, source, stale } = hit;
+                    Lookup::Known { value: Some(hit), as_of: now, source, stale }
                 }
                 Ok(Some(_)) => known(None, "an exception of the local list"),
                 Err(why) => Lookup::Unknown { why },
@@ -185,7 +199,7 @@ impl ListBook {
         person: Person,
         decision: Option<DecisionId>,
         now: Timestamp,
-    ) -> Result<Option<ListHit>, String> {
+    ) -> Result<Option<Match>, String> {
         let resolved = self.resolved();
         let local = self.local.load().additions.listing(person, &resolved, now);
         let is_its_own = |entry: &LocalEntry| decision.is_some() && entry.decision == decision;
@@ -196,11 +210,17 @@ impl ListBook {
         for found in std::iter::once(local).chain(lists) {
             match found {
                 Ok(None) => {}
-                Ok(hit) => return Ok(hit),
+                Ok(Some(hit)) => {
+                    return Ok(Some(Match { source: hit.list.clone(), hit, stale: false }));
+                }
                 Err(why) => blind = blind.or(Some(why)),
             }
         }
-        blind.map_or(Ok(None), Err)
+        match self.shared_entry(person, now) {
+            Ok(None) => blind.map_or(Ok(None), Err),
+            Ok(found) => Ok(found),
+            Err(why) => Err(blind.unwrap_or(why)),
+        }
     }
 
     /// Whether the allowlist names somebody; unknown as in [`ListBook::blacklist`], yet a hidden person is ruled out once
@@ -284,6 +304,10 @@ impl ListBook {
             digest.update(list.file.in_force().map_or([0; 32], |held| held.digest));
         }
         digest.update(self.local.load().fingerprint());
+        for list in &self.shared {
+            digest.update(list.name().as_bytes());
+            digest.update(list.state());
+        }
         for lid in unpaired {
             digest.update(lid.as_u64().to_be_bytes());
         }
@@ -330,12 +354,15 @@ impl ListBook {
 
     /// The lists whose file as it is now is not in force, with the reason.
     pub fn waiting(&self) -> Vec<(String, String)> {
-        self.lists().filter_map(|list| Some((list.name.clone(), list.waiting()?))).collect()
+        let own = self.lists().filter_map(|list| Some((list.name.clone(), list.waiting()?)));
+        own.chain(self.shared.iter().filter_map(|list| Some((list.name().to_owned(), list.waiting()?))))
+            .collect()
     }
 
     /// A list's name in messages: `blacklist scrapers`; empty if there is none of that name.
-    pub fn what(&self, name: &str) -> &str {
-        self.lists().find(|list| list.name == name).map_or("", |list| list.file.what())
+    pub fn what(&self, name: &str) -> String {
+        let own = self.lists().find(|list| list.name == name).map(|list| list.file.what().to_owned());
+        own.or_else(|| self.shared_list(name).map(SharedList::what)).unwrap_or_default()
     }
 
     /// Takes a list's file as it is now, however small, as long as it is there and can be read.
@@ -343,8 +370,14 @@ impl ListBook {
     /// # Errors
     /// The sentence why not.
     pub fn accept(&self, name: &str, now: Timestamp) -> Result<String, String> {
+        if let Some(list) = self.shared_list(name) {
+            let detail = list.accept(now)?;
+            self.look_again();
+            return Ok(format!("{}: {detail}", list.what()));
+        }
         let Some(list) = self.lists().find(|list| list.name == name) else {
-            let names: Vec<&str> = self.lists().map(|list| list.name.as_str()).collect();
+            let own = self.lists().map(|list| list.name.as_str());
+            let names: Vec<&str> = own.chain(self.shared.iter().map(SharedList::name)).collect();
             return Err(format!("there is no list `{name}`; there are: {}", names.join(", ")));
         };
         let detail = list.file.accept(now)?;
@@ -362,9 +395,18 @@ impl ListBook {
                 loaded_at: held.as_ref().map(|held| held.loaded_at),
                 waiting: list.waiting(),
                 fetched: list.download.as_ref().map(|download| download.freshness()),
+                shared: None,
             }
         };
-        self.lists().map(line).collect()
+        let of_others = |list: &SharedList| Summary {
+            name: list.name().to_owned(),
+            entries: list.entries().map(|(entries, _)| entries),
+            loaded_at: list.entries().map(|(_, at)| at),
+            waiting: list.waiting(),
+            fetched: None,
+            shared: list.standing(),
+        };
+        self.lists().map(line).chain(self.shared.iter().map(of_others)).collect()
     }
 
     /// The lists that come from URLs.
@@ -439,6 +481,17 @@ fn rules(config: &config::Config, name: &str, path: &Path, kept_dir: &Path) -> R
         accept: format!("perimeterd blacklist accept {name}"),
         parse: Box::new(move |bytes, path, now| read(bytes, path, &context).map(|set| set.loaded(now))),
     }
+}
+
+/// Reads a blacklist's file as it is now, whatever is in force.
+///
+/// # Errors
+/// The sentence why it cannot be read.
+pub fn read_list(config: &config::Config, name: &str) -> Result<ListSet, String> {
+    let list = config.blacklists.iter().find(|list| list.name == name);
+    let path = &list.ok_or_else(|| format!("there is no blacklist `{name}`"))?.path;
+    let bytes = std::fs::read(path).map_err(|e| format!("{} cannot be read ({e})", path.display()))?;
+    read(&bytes, path, &context(config))
 }
 
 /// Reads a file's bytes; the sentence with file, line and excerpt otherwise.

@@ -40,6 +40,7 @@ impl ListBook {
         };
         take(local.additions.listing(person, &resolved, now).map(|entry| entry.as_deref().map(local::hit)));
         self.each_blacklist(person, now).for_each(&mut take);
+        take(self.shared_entry(person, now).map(|found| found.map(|found| found.hit)));
         let exception = local.exceptions.sparing(person, &resolved, now).unwrap_or_else(|why| {
             unsure.push(why);
             None
@@ -72,6 +73,7 @@ impl ListBook {
         // Which lists have a prefix or a country nobody looks up: an exception does no harm.
         spelled.person.is_nobody()
             || self.each_blacklist(spelled.person, now).any(|found| !matches!(found, Ok(None)))
+            || !matches!(self.shared_entry(spelled.person, now), Ok(None))
     }
 
     /// Reads an entry in any form that a list may have.

@@ -9,12 +9,13 @@ mod local;
 mod parse;
 mod resolved;
 mod set;
+pub mod shared;
 mod url;
 
 #[cfg(test)]
 mod tests;
 
-pub use book::{ListBook, Summary};
+pub use book::{ListBook, Summary, read_list};
 pub use listing::Listing;
 pub use local::{Line, Spelled};
 pub use parse::{LineProblem, ParseContext, parse};

@@ -109,6 +109,11 @@ impl ListSet {
         self.numbers.len() + self.lids.len() + self.prefixes.len() + self.countries.len()
     }
 
+    /// How many of them name one person each.
+    pub fn people(&self) -> usize {
+        self.numbers.len() + self.lids.len()
+    }
+
     /// Whether it names nobody.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

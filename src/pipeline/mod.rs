@@ -12,15 +12,19 @@ mod desk;
 mod gathering;
 mod guard;
 mod intake;
+mod lifting;
 mod listing;
+mod preview;
 mod reexamine;
 mod report;
+mod shared;
 mod sparing;
 mod sweep;
 mod velocity;
 
 pub use gathering::Identities;
 pub use listing::take_local_list;
+pub use preview::{NoPreview, Preview, Touched};
 pub use sparing::Changed;
 
 use crate::{
@@ -390,7 +394,11 @@ impl Pipeline {
         };
         let mut facts = facts.unwrap_or_else(|| self.gathering.base(input, block));
         match self.gathering.advance(set, block, &mut facts, None) {
-            Progress::Finished(Outcome::Decided(verdict)) => Some(decision::decided(&case, verdict)),
+            Progress::Finished(Outcome::Decided(verdict)) => {
+                let mut record = decision::decided(&case, verdict);
+                self.mind_shared_lists(input, &mut record);
+                Some(record)
+            }
             Progress::Finished(Outcome::Failed(error)) => Some(decision::failed(&case, &error)),
             Progress::Finished(Outcome::Needs(_)) => {
                 let error = PolicyError::endless_needs(&block.chain);

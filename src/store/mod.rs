@@ -22,6 +22,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 pub mod brake;
+mod causes;
 mod entry;
 mod incident;
 mod local;
@@ -35,6 +36,7 @@ mod watch;
 pub use watch::{Canary, Noticed, Rights, SessionState, Trouble, Watch};
 
 pub use brake::{Brake, Brakes, Pick, Raised, Removal, Ruled, Ruling, Undo};
+pub use causes::{Caused, Causes, Lifted};
 pub use entry::{Appended, Entry, EntryState, NewEntry, Source};
 pub use incident::{AlertNews, Chat, ChatMessage, News, Post, PostOutcome, Telling};
 pub use local::{LocalEntry, LocalKind, LocalList};
@@ -381,7 +383,7 @@ pub struct Settled {
 
 /// The use cases.
 #[async_trait]
-pub trait Store: Brakes + LocalList + payments::Payments + People + Provisioning + Watch {
+pub trait Store: Brakes + Causes + LocalList + payments::Payments + People + Provisioning + Watch {
     // --- ingress ---
 
     /// Appends entries, all or none, in one transaction; a key that is already there is skipped. Many callers are

@@ -25,6 +25,7 @@ mod provisioning;
 mod reconcile;
 mod restart;
 mod scripts;
+mod shared_lists;
 mod silence;
 mod sources;
 mod sql;

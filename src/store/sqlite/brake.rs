@@ -32,6 +32,10 @@ pub(super) fn restrain(
     if let Some(why) = spared(db, at, &row.policy)? {
         return Ok(Some((RowState::Cancelled, why)));
     }
+    if row.state == RowState::Held {
+        // It is held for a reason of its own: whoever lets it go lets it past the brake.
+        return Ok(None);
+    }
     let Some(terms) = row.brake else { return Ok(None) };
     if !stands(db, at.group)? {
         let count = count(db, at.group, &terms, now)?;

@@ -1,7 +1,7 @@
 //! Runs: what they need, and committing what they came to.
 
 use super::{
-    alerts, brake, changes, enqueue, groups, local,
+    alerts, brake, causes, changes, enqueue, groups, local,
     members::{self, At},
     pairs, people, timers, watch,
     words::{Columns, Word, to_json},
@@ -110,6 +110,7 @@ fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
     }
     changes::decided(db, record)?;
     enqueue::write(db, record.id, &record.rows, record.decided_at)?;
+    causes::note(db, record)?;
     for effect in &record.effects {
         take_effect(db, record, effect)?;
     }

@@ -69,7 +69,7 @@ fn write_one(
         not_before: row.not_before,
         expires_at: row.expires_at,
     };
-    if row.state == RowState::Waiting {
+    if matches!(row.state, RowState::Waiting | RowState::Held) {
         if let Some(twin) = twin(db, row, group, at)? {
             return Ok(twin);
         }

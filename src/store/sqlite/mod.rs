@@ -22,6 +22,7 @@ mod account;
 mod alerts;
 mod apply;
 mod brake;
+mod causes;
 mod changes;
 mod checkpoint;
 mod commit;

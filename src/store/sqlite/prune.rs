@@ -26,6 +26,8 @@ const DELETIONS: &[&str] = &[
          AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.entry_id = e.id) LIMIT ?2)",
     "DELETE FROM group_changes WHERE decision_id IN (SELECT decision_id FROM group_changes c
          WHERE received_at < ?1 AND NOT EXISTS (SELECT 1 FROM decisions d WHERE d.id = c.decision_id) LIMIT ?2)",
+    "DELETE FROM causes WHERE decision_id IN (SELECT decision_id FROM causes c
+         WHERE NOT EXISTS (SELECT 1 FROM decisions d WHERE d.id = c.decision_id) LIMIT ?2)",
     "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE last_at < ?1 LIMIT ?2)",
     "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE told_at < ?1 LIMIT ?2)",
     "DELETE FROM payment_events WHERE (source, event) IN (
