@@ -236,9 +236,10 @@ pub(super) fn subscriptions(read: &Reader<'_>, node: Node) -> Result<Option<Subs
     let mut section = read.section(node, "[subscriptions]", &SUBSCRIPTION_KEYS)?;
     let Some(source) = section.take("source") else {
         return match ["path", "url", "query"].into_iter().find_map(|key| section.take(key)) {
-            Some(node) => {
-                Err(read.at(&node, "`source` is missing in [subscriptions]: \"file\", \"http\" or \"sql\""))
-            }
+            Some(node) => Err(read.at(
+                &node,
+                "`source` is missing in [subscriptions]: \"file\", \"http\", \"sql\" or \"pushed\"",
+            )),
             None => Ok(None),
         };
     };
