@@ -5,7 +5,7 @@
 
 use crate::{
     clock::Timestamp,
-    ids::{DecisionId, GroupId, Person, PersonId, SessionName},
+    ids::{DecisionId, GroupId, Person, SessionName, SweepId},
 };
 use serde::{Deserialize, Serialize};
 
@@ -134,12 +134,13 @@ pub enum EventKind {
         /// The group.
         group: GroupId,
     },
-    /// The members of a group are to be looked at again: a list has changed.
+    /// The next members of a group are to be looked at again.
     Sweep {
         /// The group.
         group: GroupId,
-        /// Those up to this one have been; `None`: from the beginning.
-        after: Option<PersonId>,
+        /// The sweep, which knows who is next. `None` in entries of the version that kept no sweeps.
+        #[serde(default)]
+        sweep: Option<SweepId>,
     },
     /// An event that needs no action, and told by the way that phones and LIDs are one person each.
     Met {

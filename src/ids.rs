@@ -361,6 +361,11 @@ row_id!(
     "o"
 );
 row_id!(
+    /// A sweep, `s17`.
+    SweepId,
+    "s"
+);
+row_id!(
     /// A person in our directory, `p17`.
     PersonId,
     "p"

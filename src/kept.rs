@@ -83,6 +83,8 @@ pub struct KeptFile<T> {
     keeps: bool,
     state: Mutex<State>,
     in_force: ArcSwapOption<InForce<T>>,
+    /// What was in force before that.
+    replaced: ArcSwapOption<InForce<T>>,
     /// Why the file as it is now is not in force. Beside the state, so that asking never waits for a long reading.
     waiting: ArcSwapOption<String>,
 }
@@ -109,6 +111,7 @@ impl<T: Content> KeptFile<T> {
             keeps,
             state: Mutex::new(State { seen: None, judged: None }),
             in_force: ArcSwapOption::empty(),
+            replaced: ArcSwapOption::empty(),
             waiting: ArcSwapOption::empty(),
         };
         let kept = fs::read(&file.rules.kept).ok().and_then(|bytes| {
@@ -164,6 +167,11 @@ impl<T: Content> KeptFile<T> {
     /// What is in force; `None` if there never was a good file.
     pub fn in_force(&self) -> Option<Arc<InForce<T>>> {
         self.in_force.load_full()
+    }
+
+    /// What the file in force has replaced last: the last good copy at a start, and then what was taken before it.
+    pub fn replaced(&self) -> Option<Arc<InForce<T>>> {
+        self.replaced.load_full()
     }
 
     /// Why the file as it is now is not in force; `None` if it is.
@@ -258,7 +266,8 @@ impl<T: Content> KeptFile<T> {
             detail = format!("{detail}; no copy could be kept in {} ({error})", self.rules.kept.display());
         }
         let digest = Sha256::digest(bytes).into();
-        self.in_force.store(Some(Arc::new(InForce { value, loaded_at: now, digest })));
+        let before = self.in_force.swap(Some(Arc::new(InForce { value, loaded_at: now, digest })));
+        self.replaced.store(before);
         detail
     }
 

@@ -8,9 +8,9 @@
 use crate::{
     clock::{Clock, Timestamp},
     facts::{Lookup, Subscription},
-    ids::{Phone, SessionName},
+    ids::{Phone, SessionName, SweepId},
     silence::Vital,
-    store::{Store, StoreError},
+    store::{Store, StoreError, Whom},
     telemetry::Metrics,
 };
 use async_trait::async_trait;
@@ -34,6 +34,7 @@ mod journal;
 pub mod local;
 mod owners;
 pub mod rulings;
+pub mod sweeps;
 #[cfg(test)]
 mod tests;
 pub mod views;
@@ -95,6 +96,9 @@ pub trait Owners: Send + Sync + 'static {
 
     /// Keeps what the payment side pushes; it counts at once.
     async fn push(&self, phone: Phone, subscription: Subscription) -> Result<(), String>;
+
+    /// Begins a sweep. `None`: there is nobody to look at.
+    async fn sweep(&self, whom: Whom) -> Result<Option<SweepId>, StoreError>;
 
     /// The running parts.
     fn status(&self) -> Status;
@@ -236,6 +240,8 @@ pub fn router(state: Arc<Api>) -> Router {
         .route("/blacklist/{name}", get(local::listing).delete(local::remove))
         .route("/blacklist/{name}/preview", get(owners::preview_list))
         .route("/blacklist/{name}/accept", post(owners::accept_list))
+        .route("/sweeps", get(sweeps::list).post(sweeps::begin))
+        .route("/sweeps/{id}", get(sweeps::one).delete(sweeps::cancel))
         .route("/subscriptions/accept", post(owners::accept_subscriptions))
         .route("/subscriptions/{phone}", get(owners::subscription).put(owners::push))
         .fallback(no_such_path)

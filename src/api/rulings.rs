@@ -78,7 +78,7 @@ pub async fn brakes(store: &dyn Store) -> Result<Value, Refusal> {
 }
 
 /// A group by id, by name, or by the end of its id: the form in which logs and alerts name it.
-async fn find_group(store: &dyn Store, text: &str) -> Result<GroupId, Refusal> {
+pub(super) async fn find_group(store: &dyn Store, text: &str) -> Result<GroupId, Refusal> {
     let mut known: Vec<(GroupId, String)> =
         store.brakes().await?.into_iter().map(|brake| (brake.group, brake.subject)).collect();
     known.extend(store.groups().await?.into_iter().map(|group| (group.id, group.subject)));

@@ -54,6 +54,9 @@ impl Owners for OneList {
     async fn push(&self, _phone: Phone, _subscription: Subscription) -> Result<(), String> {
         Ok(())
     }
+    async fn sweep(&self, _whom: Whom) -> Result<Option<SweepId>, StoreError> {
+        Ok(None)
+    }
     fn status(&self) -> Status {
         Status::default()
     }

@@ -7,7 +7,7 @@ use super::{
     books::{self, Books},
     go_between::{self, Couriers, GoBetween, Listings, SecondLook},
     owners::{Desk, Watched},
-    refresh, watch,
+    refresh, sweeping, watch,
 };
 use crate::{
     api::{self, Api},
@@ -183,18 +183,18 @@ impl Common {
         let sparing = go_between::spare_the_paying(paid, pipeline.clone(), lifecycle.soft());
         lifecycle.spawn("payments", sparing);
         lifecycle.spawn("rosters", go_between::share_out(roster_requests, roster_desks, lifecycle.soft()));
-        self.start_watches(lifecycle, pipeline.clone(), (signs, told), Couriers(couriers));
+        self.start_watches(lifecycle, &pipeline, (signs, told), Couriers(couriers))?;
         Ok((watched, pipeline))
     }
 
-    /// Who watches that nothing has fallen silent, and who watches the files.
+    /// Who watches that nothing has fallen silent, who watches the files, and who has members looked at again.
     fn start_watches(
         &self,
         lifecycle: &Lifecycle,
-        pipeline: Arc<Pipeline>,
+        pipeline: &Arc<Pipeline>,
         (tell, signs): (Signs, mpsc::UnboundedReceiver<Sign>),
         couriers: Couriers,
-    ) {
+    ) -> anyhow::Result<()> {
         let keeper = silence::Parts {
             config: self.config.clone(),
             store: self.store.clone(),
@@ -211,11 +211,21 @@ impl Common {
             books: self.books.clone(),
             metrics: self.metrics.clone(),
             store: self.store.clone(),
-            pipeline,
+            pipeline: pipeline.clone(),
             wall: self.wall.clone(),
             every: self.tempo.files,
         };
         lifecycle.spawn("watch", watch::run(files, lifecycle.soft()));
+        let causes = sweeping::Parts {
+            books: self.books.clone(),
+            store: self.store.clone(),
+            pipeline: pipeline.clone(),
+            steady: self.steady.clone(),
+            schedule: self.config.sweep,
+            zone: jiff::tz::TimeZone::get(&self.config.server.time_zone)?,
+        };
+        lifecycle.spawn("sweeps", sweeping::run(causes, lifecycle.soft()));
+        Ok(())
     }
 
     /// Who keeps lists from URLs fresh.

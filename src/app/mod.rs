@@ -12,6 +12,7 @@ mod outage;
 mod own_door;
 mod owners;
 mod refresh;
+mod sweeping;
 mod watch;
 
 pub use assembly::{Daemon, Ground, Tempo};

@@ -11,13 +11,13 @@ use crate::{
     clock::{Clock, Timestamp, format_duration},
     config::Window,
     facts::{Lookup, Subscription},
-    ids::{Phone, SessionName},
+    ids::{Phone, SessionName, SweepId},
     limits::{Ceilings, Ledger},
     payments::Till,
     pipeline::Pipeline,
     silence::Pulse,
     store::{
-        Pushed, Store, StoreError,
+        Cause, Pushed, Store, StoreError, Whom,
         payments::{Account, Accounted, Notice},
     },
     takeup::Takeup,
@@ -46,7 +46,7 @@ pub(super) struct Desk {
     pub(super) journal_bell: Arc<Notify>,
     /// Where pushed payments are told, so that nobody who waits to be removed has to wait to be spared.
     pub(super) payments: mpsc::UnboundedSender<Phone>,
-    /// For previews, which ask the chains.
+    /// For previews, which ask the chains, and for sweeps.
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) pulse: Arc<Pulse>,
 }
@@ -152,6 +152,10 @@ impl Owners for Desk {
         self.store.push_subscription(pushed.clone()).await.map_err(|e| e.to_string())?;
         self.take_effect(vec![pushed]).await;
         Ok(())
+    }
+
+    async fn sweep(&self, whom: Whom) -> Result<Option<SweepId>, StoreError> {
+        self.pipeline.sweep(Cause::Operator, whom, None).await
     }
 
     fn status(&self) -> Status {

@@ -9,8 +9,9 @@ use crate::{
     aside,
     clock::{Clock, Timestamp},
     config::{self, Config},
+    ids::SweepId,
     pipeline::{Changed, Pipeline, take_local_list},
-    store::{Store, StoreError},
+    store::{Cause, Store, StoreError, Whom},
     takeup::Takeup,
     telemetry::Metrics,
 };
@@ -121,8 +122,8 @@ async fn sweep(books: &Books, store: &dyn Store, pipeline: &Pipeline, watched: &
         tracing::error!(%error, "whom the lists name that only watch could not be told");
     }
     match swept {
-        Ok(None | Some(0)) => {}
-        Ok(Some(groups)) => tracing::info!(groups, "a list has changed: the members are looked at again"),
+        Ok(None) => {}
+        Ok(Some(sweep)) => tracing::info!(%sweep, "a list has changed: the members are looked at again"),
         Err(error) => tracing::error!(%error, "a list has changed, and the members could not be swept"),
     }
 }
@@ -131,14 +132,14 @@ async fn sweep_if_changed(
     books: &Books,
     store: &dyn Store,
     pipeline: &Pipeline,
-) -> Result<Option<usize>, StoreError> {
+) -> Result<Option<SweepId>, StoreError> {
     let state = books.lists.state(&store.unpaired(books.lists.lids()).await?);
     if store.swept().await?.as_ref() == Some(&state) {
         return Ok(None);
     }
-    let groups = pipeline.sweep_everywhere().await?;
+    let begun = pipeline.sweep(Cause::Lists, Whom::Everybody, None).await?;
     store.keep_swept(state).await?;
-    Ok(Some(groups))
+    Ok(begun)
 }
 
 /// The configuration as it was read at the start. It is not taken up while running: a reload says whether the file is

@@ -6,15 +6,17 @@ use crate::{
     api::{
         explain::look_up,
         rulings::{self, Which},
+        sweeps::{self, Asked},
         views::{self, Query},
     },
     clock::Clock,
     config::Config,
-    store::{Ruling, Store, sqlite},
+    pipeline::places,
+    store::{Cause, NewSweep, Ruling, Store, Sweep, sqlite},
 };
 use anyhow::{Context as _, anyhow};
 use reqwest::Method;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -98,7 +100,21 @@ impl Daemon {
         path: &[&str],
         query: &impl serde::Serialize,
     ) -> anyhow::Result<String> {
-        self.call(self.request(method, path)?.query(query)).await
+        let request = self.request(method, path)?.query(query);
+        self.call(request).await
+    }
+
+    /// One call of the API with a body of JSON.
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        body: Option<&Value>,
+    ) -> anyhow::Result<T> {
+        let request = self.request(method, path)?;
+        let request = body.into_iter().fold(request, |request, body| request.json(body));
+        serde_json::from_str(&self.call(request).await?)
+            .context("the daemon's answer is not what was expected")
     }
 
     fn request(&self, method: Method, path: &[&str]) -> anyhow::Result<reqwest::RequestBuilder> {
@@ -205,6 +221,51 @@ impl Door {
             (Self::Store(store, clock), Meant::Held(which)) => {
                 rulings::rule_on_held(&**store, which, ruling, clock.now()).await.map_err(say)
             }
+        }
+    }
+
+    /// Whether a daemon runs.
+    pub(super) fn is_daemon(&self) -> bool {
+        matches!(self, Self::Daemon(_))
+    }
+
+    /// Has members looked at again.
+    pub(super) async fn sweep(&self, asked: &Asked, config: &Config) -> anyhow::Result<Sweep> {
+        match self {
+            Self::Daemon(daemon) => {
+                daemon.exchange(Method::POST, &["sweeps"], Some(&serde_json::to_value(asked)?)).await
+            }
+            Self::Store(store, clock) => {
+                let whom = sweeps::whom(&**store, asked).await.map_err(say)?;
+                let places = places(config, &store.groups().await?, None);
+                let new =
+                    NewSweep { cause: Cause::Operator, whom, places, asked_at: clock.now(), mark: None };
+                sweeps::begun(&**store, store.begin_sweep(new).await?).await.map_err(say)
+            }
+        }
+    }
+
+    /// Every sweep.
+    pub(super) async fn sweeps(&self) -> anyhow::Result<Value> {
+        match self {
+            Self::Daemon(daemon) => daemon.exchange(Method::GET, &["sweeps"], None).await,
+            Self::Store(store, _) => sweeps::all(&**store).await.map_err(say),
+        }
+    }
+
+    /// How far one is.
+    pub(super) async fn look_at_sweep(&self, id: &str) -> anyhow::Result<Sweep> {
+        match self {
+            Self::Daemon(daemon) => daemon.exchange(Method::GET, &["sweeps", id], None).await,
+            Self::Store(store, _) => sweeps::one_of(&**store, id).await.map_err(say),
+        }
+    }
+
+    /// Ends one.
+    pub(super) async fn cancel_sweep(&self, id: &str) -> anyhow::Result<Sweep> {
+        match self {
+            Self::Daemon(daemon) => daemon.exchange(Method::DELETE, &["sweeps", id], None).await,
+            Self::Store(store, clock) => sweeps::end(&**store, id, clock.now()).await.map_err(say),
         }
     }
 

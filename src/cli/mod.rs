@@ -27,6 +27,7 @@ mod print;
 mod serve;
 mod shared;
 mod simulate;
+mod sweep;
 
 /// The guard of WhatsApp communities.
 #[derive(Parser)]
@@ -72,6 +73,8 @@ enum Verb {
     Blacklist(blacklist::Blacklist),
     /// Take up a subscription file that is refused because it shrank
     Subscriptions(accept::Subscriptions),
+    /// Have members looked at again who are inside already
+    Sweep(sweep::Sweeping),
     /// Tell why: an event (e17), a decision (d17), or a member (phone)
     Explain(explain::Explain),
     /// Work on policies
@@ -140,6 +143,7 @@ async fn dispatch(context: &Context, verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Outbox(outbox) => outbox.run(context).await,
         Verb::Blacklist(blacklist) => blacklist.run(context).await,
         Verb::Subscriptions(subscriptions) => subscriptions.run(context).await,
+        Verb::Sweep(sweep) => sweep.run(context).await,
         Verb::Explain(explain) => explain.run(context).await,
         Verb::Policy(policy) => policy.run(context),
         Verb::Completions(completions) => Ok(completions.run()),

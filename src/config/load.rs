@@ -75,7 +75,7 @@ pub fn parse(text: String, path: &Path, env: impl IntoIterator<Item = (String, S
     read(&Reader { source: &source, folder, environment: &environment }, root, absolute.clone())
 }
 
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 17] = [
     "server",
     "store",
     "wawp",
@@ -92,6 +92,7 @@ const SECTIONS: [&str; 16] = [
     "welcome",
     "reconcile",
     "silence",
+    "sweep",
 ];
 
 fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
@@ -119,6 +120,7 @@ fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
         welcome: sections::welcome(read, section("welcome"))?,
         reconcile: sections::reconcile(read, section("reconcile"))?,
         silence: sections::silence(read, section("silence"))?,
+        sweep: sections::sweep(read, section("sweep"))?,
         alerts: alerts::alerts(read, section("alerts"), &sessions)?,
         sessions,
         groups: guarded::groups(read, top.take("groups"))?,

@@ -73,6 +73,8 @@ pub struct Config {
     pub reconcile: Reconcile,
     /// `[silence]`
     pub silence: Silence,
+    /// `[sweep]`
+    pub sweep: Sweep,
     /// `[[outgoing]]`
     pub outgoing: Vec<Outgoing>,
     /// `[alerts]`
@@ -380,6 +382,25 @@ pub struct Reconcile {
     /// How often each group's roster is compared with the directory, give or take a quarter; zero: only at a start and
     /// when a session is back.
     pub every: Duration,
+}
+
+/// `[sweep]`: how often everybody inside is looked at again though nothing has changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    /// How often; zero: never.
+    pub every: Duration,
+    /// At which hour, in `[server] time_zone`, where `every` is whole days.
+    pub at: jiff::civil::Time,
+}
+
+impl Sweep {
+    /// `every` in days, if it is whole ones.
+    pub fn whole_days(&self) -> Option<i64> {
+        const DAY: u64 = 24 * 3600;
+        let seconds = self.every.as_secs();
+        (seconds >= DAY && seconds.is_multiple_of(DAY))
+            .then(|| i64::try_from(seconds / DAY).unwrap_or(i64::MAX))
+    }
 }
 
 /// `[silence]`

@@ -1,9 +1,10 @@
-//! The plain sections: server, store, wawp, policies, lists, limits, pacing, brake, welcome, reconcile, silence.
+//! The plain sections: server, store, wawp, policies, lists, limits, pacing, brake, welcome, reconcile, sweep, silence.
 //!
 //! Each function reads one section with its keys; defaults are already underneath.
 
 use super::{
-    Brake, Lists, Pacing, Policies, Reconcile, ScriptLimits, Server, Silence, Store, Wawp, Welcome, Window,
+    Brake, Lists, Pacing, Policies, Reconcile, ScriptLimits, Server, Silence, Store, Sweep, Wawp, Welcome,
+    Window,
     error::ConfigError,
     guarded::chain,
     node::{Node, Value},
@@ -192,6 +193,16 @@ pub(super) fn welcome(read: &Reader<'_>, node: Node) -> Result<Welcome> {
 pub(super) fn reconcile(read: &Reader<'_>, node: Node) -> Result<Reconcile> {
     let mut section = read.section(node, "[reconcile]", &["every"])?;
     Ok(Reconcile { every: read.duration(&read.required(&mut section, "every")?, "every")? })
+}
+
+pub(super) fn sweep(read: &Reader<'_>, node: Node) -> Result<Sweep> {
+    let mut section = read.section(node, "[sweep]", &["every", "at"])?;
+    let at = read.required(&mut section, "at")?;
+    let hour = jiff::civil::Time::strptime("%H:%M", read.text(&at, "at")?.trim());
+    Ok(Sweep {
+        every: read.duration(&read.required(&mut section, "every")?, "every")?,
+        at: hour.map_err(|_| read.at(&at, "`at` must be a time of day like \"04:00\""))?,
+    })
 }
 
 pub(super) fn silence(read: &Reader<'_>, node: Node) -> Result<Silence> {

@@ -12,6 +12,12 @@ use std::{
     time::Duration,
 };
 
+/// Runs of sweeps taken up at once: whoever joins meanwhile waits for so many of them.
+const LOOKS_AT_ONCE: usize = 64;
+
+/// Runs of sweeps whose facts are being fetched: few, so that whoever joins finds the sources free.
+const LOOK_UPS: usize = 4;
+
 /// Runs of one person in one group are made one after the other.
 type Turn = (GroupId, Option<PersonId>);
 
@@ -19,11 +25,16 @@ type Turn = (GroupId, Option<PersonId>);
 #[derive(Default)]
 pub(super) struct Desk {
     pub(super) queue: VecDeque<DecisionId>,
+    /// Runs of sweeps: their turn comes when nobody else waits.
+    pub(super) looks: VecDeque<DecisionId>,
+    /// Runs of sweeps whose facts are still to be fetched, and how many are being fetched.
+    pub(super) shelved: VecDeque<Unfetched>,
+    looking_up: usize,
     /// Turns taken, with the runs that wait for theirs.
     pub(super) turns: HashMap<Turn, VecDeque<DecisionId>>,
     /// Runs whose facts have come.
     pub(super) ready: VecDeque<(RunInput, Facts)>,
-    /// Everything in `queue`, `turns` and under way, so that a retry does not take a run twice.
+    /// Everything in `queue`, `looks`, `turns` and under way, so that a retry does not take a run twice.
     pub(super) known: HashSet<DecisionId>,
     /// When pending runs were looked for last.
     pub(super) looked: Duration,
@@ -31,6 +42,9 @@ pub(super) struct Desk {
     pub(super) look_due: Option<Duration>,
     pub(super) next_timer: Option<Timestamp>,
 }
+
+/// A run and the facts that it misses.
+pub(super) type Unfetched = (RunInput, Facts, Vec<Need>);
 
 /// A run whose missing facts have come.
 pub(super) type Fetched = (RunInput, Facts, Vec<(Need, Answer)>);
@@ -40,6 +54,46 @@ impl Desk {
         if self.known.insert(id) {
             self.queue.push_back(id);
         }
+    }
+
+    pub(super) fn enqueue_look(&mut self, id: DecisionId) {
+        if self.known.insert(id) {
+            self.looks.push_back(id);
+        }
+    }
+
+    /// The next runs, at most so many.
+    pub(super) fn next(&mut self, most: usize) -> Vec<DecisionId> {
+        self.queue.drain(..self.queue.len().min(most)).collect()
+    }
+
+    /// The next runs of sweeps.
+    pub(super) fn next_looks(&mut self) -> Vec<DecisionId> {
+        self.looks.drain(..self.looks.len().min(LOOKS_AT_ONCE)).collect()
+    }
+
+    /// Whether no run waits for its turn here: then a sweep may go on.
+    pub(super) fn is_free(&self) -> bool {
+        self.is_idle() && self.shelved.is_empty()
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.looks.is_empty() && self.ready.is_empty()
+    }
+
+    /// A run of a sweep misses facts.
+    pub(super) fn shelve(&mut self, run: Unfetched) {
+        self.shelved.push_back(run);
+    }
+
+    /// The next of those whose facts may be fetched now.
+    pub(super) fn unshelve(&mut self) -> Option<Unfetched> {
+        if self.looking_up >= LOOK_UPS {
+            return None;
+        }
+        let run = self.shelved.pop_front()?;
+        self.looking_up += 1;
+        Some(run)
     }
 
     /// The run, if it is its turn; else it waits behind the one that has it.
@@ -69,6 +123,9 @@ impl Desk {
     }
 
     pub(super) fn take_fetched(&mut self, (input, mut facts, answers): Fetched) {
+        if input.sweep.is_some() {
+            self.looking_up = self.looking_up.saturating_sub(1);
+        }
         facts.answers.extend(answers);
         self.ready.push_back((input, facts));
     }

@@ -104,6 +104,7 @@ mod tests {
                 params: serde_json::Map::new(),
             },
             change: None,
+            sweep: None,
         }
     }
 

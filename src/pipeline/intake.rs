@@ -63,13 +63,12 @@ fn group_of(kind: &EventKind) -> Option<&GroupId> {
         | EventKind::RolesChanged { group, .. }
         | EventKind::SelfLeft { group }
         | EventKind::MembershipUnclear { group }
-        | EventKind::GroupMessage { group, .. }
-        | EventKind::Sweep { group, .. } => Some(group),
+        | EventKind::GroupMessage { group, .. } => Some(group),
         EventKind::SelfJoined { group }
         | EventKind::GroupChanged { group, .. }
         | EventKind::Roster { group } => Some(&group.id),
-        // Ours: a lockdown is released and a recheck looked at even if the block was renamed meanwhile.
-        EventKind::LockdownDue { .. } | EventKind::Recheck { .. } => None,
+        // Ours: a lockdown is released, a recheck looked at and a sweep moved on even if the block was renamed meanwhile.
+        EventKind::LockdownDue { .. } | EventKind::Recheck { .. } | EventKind::Sweep { .. } => None,
         EventKind::DirectMessage { .. }
         | EventKind::SessionStatus { .. }
         | EventKind::Restricted { .. }

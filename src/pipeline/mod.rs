@@ -26,6 +26,7 @@ pub use gathering::Identities;
 pub use listing::take_local_list;
 pub use preview::{NoPreview, Preview, Touched};
 pub use sparing::Changed;
+pub use sweep::places;
 
 use crate::{
     aside,
@@ -33,7 +34,7 @@ use crate::{
     config::{self, Config},
     event::Hook,
     facts::{Facts, Need},
-    ids::{DecisionId, EntryId, GroupId, SessionName},
+    ids::{EntryId, GroupId, SessionName},
     lists::ListBook,
     policy::{Outcome, PolicyBook, PolicyError, PolicySet},
     silence::{Sign, Signs},
@@ -41,7 +42,7 @@ use crate::{
     subscriptions::SubscriptionBook,
     telemetry::Metrics,
 };
-use desk::{Desk, Fetched};
+use desk::{Desk, Fetched, Unfetched};
 use gathering::{Gathering, Progress};
 use std::{
     sync::{Arc, RwLock},
@@ -62,6 +63,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// After the store failed.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What making a run came to.
+enum Made {
+    Record(Box<RunRecord>),
+    Missing(Box<Facts>, Vec<Need>),
+}
 
 /// What the pipeline works with; the composition root fills it in.
 pub struct Parts {
@@ -195,7 +202,8 @@ impl Pipeline {
         }
     }
 
-    /// One round: due timers, new entries, runs. Answers whether there was anything to do.
+    /// One round: due timers, new entries, runs; a step of a sweep where there is nothing else. Answers whether there was
+    /// anything to do.
     async fn step(
         self: &Arc<Self>,
         desk: &mut Desk,
@@ -208,7 +216,11 @@ impl Pipeline {
         if !entries.is_empty() {
             self.apply(entries, desk).await?;
         }
-        Ok(self.decide(desk, send).await? || any)
+        let busy = self.decide(desk, send).await? || any;
+        if busy || !desk.is_free() {
+            return Ok(busy);
+        }
+        self.store.sweep_on(self.steady.now()).await
     }
 
     /// Applies entries together; if that fails, one by one, so that a single bad one stops nobody else.
@@ -274,6 +286,9 @@ impl Pipeline {
         for id in applied.runs {
             desk.enqueue(id);
         }
+        for id in applied.looks {
+            desk.enqueue_look(id);
+        }
     }
 
     fn note(&self, group: &GroupId, at: Timestamp, way: Move) {
@@ -289,7 +304,7 @@ impl Pipeline {
     ) -> Result<bool, StoreError> {
         // A retry makes old runs pending again; they are found when there is nothing else to do.
         let elapsed = self.steady.elapsed();
-        let idle = desk.queue.is_empty() && desk.ready.is_empty();
+        let idle = desk.is_idle();
         desk.look_due = (idle && elapsed < desk.looked + LOOK_AGAIN).then_some(desk.looked + LOOK_AGAIN);
         if idle && desk.look_due.is_none() {
             desk.looked = elapsed;
@@ -297,14 +312,19 @@ impl Pipeline {
                 desk.enqueue(id);
             }
         }
+        while let Some(run) = desk.unshelve() {
+            self.fetch(run, send.clone());
+        }
         let mut batch: Vec<(RunInput, Option<Facts>)> = Vec::new();
         while batch.len() < RUNS_AT_ONCE
             && let Some((input, facts)) = desk.ready.pop_front()
         {
             batch.push((input, Some(facts)));
         }
-        let ids: Vec<DecisionId> =
-            desk.queue.drain(..desk.queue.len().min(RUNS_AT_ONCE - batch.len())).collect();
+        let mut ids = desk.next(RUNS_AT_ONCE - batch.len());
+        if ids.is_empty() && batch.is_empty() {
+            ids = desk.next_looks();
+        }
         if !ids.is_empty() {
             let inputs = match self.store.run_inputs(ids.clone()).await {
                 Ok(inputs) => inputs,
@@ -332,15 +352,22 @@ impl Pipeline {
         send: &mpsc::UnboundedSender<Fetched>,
     ) -> Result<(), StoreError> {
         let set = self.policies.current();
-        let mut made = Vec::with_capacity(batch.len());
+        let (mut made, mut unfetched) = (Vec::with_capacity(batch.len()), Vec::new());
         // Scripts are bounded, but they are work: the runtime may move its other tasks elsewhere meanwhile.
         aside::run_here(|| {
             for (input, facts) in batch {
-                if let Some(record) = self.make_one(&input, facts, set.as_deref(), send) {
-                    made.push((input, record));
+                match self.make_one(&input, facts, set.as_deref()) {
+                    Made::Record(record) => made.push((input, *record)),
+                    Made::Missing(facts, needs) => unfetched.push((input, *facts, needs)),
                 }
             }
         });
+        for run in unfetched {
+            match run.0.sweep {
+                Some(_) => desk.shelve(run),
+                None => self.fetch(run, send.clone()),
+            }
+        }
         if made.is_empty() {
             return Ok(());
         }
@@ -371,53 +398,39 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Makes one run; `None` if it waits for facts that are being fetched.
-    fn make_one(
-        self: &Arc<Self>,
-        input: &RunInput,
-        facts: Option<Facts>,
-        set: Option<&PolicySet>,
-        send: &mpsc::UnboundedSender<Fetched>,
-    ) -> Option<RunRecord> {
+    /// Makes one run, as far as the facts at hand carry it.
+    fn make_one(&self, input: &RunInput, facts: Option<Facts>, set: Option<&PolicySet>) -> Made {
+        let record = |record| Made::Record(Box::new(record));
         if input.group.id == GroupId::none() {
             // A canary: it asks for nothing, and the delivery hands it on.
-            return Some(self.unguarded(input));
+            return record(self.unguarded(input));
         }
         let Some(block) = self.gathering.config.group_for(input.group.id.as_str()) else {
-            return Some(self.unguarded(input));
+            return record(self.unguarded(input));
         };
         let case = self.case(input, block, set);
         let Some(set) = set else {
             let standing = self.policies.refused().unwrap_or_default();
             let error = PolicyError::no_set(&standing);
-            return Some(decision::failed(&case, &error));
+            return record(decision::failed(&case, &error));
         };
         let mut facts = facts.unwrap_or_else(|| self.gathering.base(input, block));
         match self.gathering.advance(set, block, &mut facts, None) {
             Progress::Finished(Outcome::Decided(verdict)) => {
-                let mut record = decision::decided(&case, verdict);
-                self.mind_shared_lists(input, &mut record);
-                Some(record)
+                let mut decided = decision::decided(&case, verdict);
+                self.mind_shared_lists(input, &mut decided);
+                record(decided)
             }
-            Progress::Finished(Outcome::Failed(error)) => Some(decision::failed(&case, &error)),
+            Progress::Finished(Outcome::Failed(error)) => record(decision::failed(&case, &error)),
             Progress::Finished(Outcome::Needs(_)) => {
                 let error = PolicyError::endless_needs(&block.chain);
-                Some(decision::failed(&case, &error))
+                record(decision::failed(&case, &error))
             }
-            Progress::Missing(needs) => {
-                self.fetch(input.clone(), facts, needs, send.clone());
-                None
-            }
+            Progress::Missing(needs) => Made::Missing(Box::new(facts), needs),
         }
     }
 
-    fn fetch(
-        self: &Arc<Self>,
-        input: RunInput,
-        facts: Facts,
-        needs: Vec<Need>,
-        send: mpsc::UnboundedSender<Fetched>,
-    ) {
+    fn fetch(self: &Arc<Self>, (input, facts, needs): Unfetched, send: mpsc::UnboundedSender<Fetched>) {
         let pipeline = self.clone();
         tokio::spawn(async move {
             let answers = pipeline.gathering.fetch(&input.session, &facts, needs, None).await;

@@ -1,48 +1,49 @@
-//! A changed list sweeps the people already inside (DESIGN §7): what a list says now counts for everybody, not only for
-//! who enters next.
+//! What asks for a sweep, and in which groups it looks (DESIGN §7): what a list or the payment side says now counts for
+//! everybody inside, not only for who enters next.
 //!
-//! It only writes journal entries, one a group; the store makes runs of them, some members at a time.
+//! It only begins sweeps. The pipeline moves them on when nobody else's run waits, a step at a time.
 
 use super::Pipeline;
 use crate::{
-    event::{Event, EventKind, Hook},
-    ids::Person,
-    store::{KnownGroup, NewEntry, Source, StoreError},
+    config::Config,
+    event::Hook,
+    ids::SweepId,
+    policy::PolicySet,
+    store::{Cause, KnownGroup, Mark, NewSweep, Place, StoreError, Whom},
 };
 
 impl Pipeline {
-    /// Has every member of every guarded group looked at again, where some policy of the chain has a hook for it. Answers
-    /// how many groups that are.
-    pub async fn sweep_everywhere(&self) -> Result<usize, StoreError> {
-        let Some(set) = self.policies.current() else { return Ok(0) };
-        let looks_again = |group: &KnownGroup| {
-            let block = self.gathering.config.group_for(group.id.as_str());
-            group.adopted && block.is_some_and(|block| set.defines(&block.chain, Hook::OnSweep))
-        };
+    /// Has members looked at again, in every guarded group where some policy of the chain has a hook for it. Keeps the
+    /// mark in any case. `None`: there is nobody to look at.
+    pub async fn sweep(
+        &self,
+        cause: Cause,
+        whom: Whom,
+        mark: Option<Mark>,
+    ) -> Result<Option<SweepId>, StoreError> {
         let groups = self.store.groups().await?;
-        let entries: Vec<NewEntry> =
-            groups.iter().filter(|group| looks_again(group)).filter_map(|group| self.entry(group)).collect();
-        let count = entries.len();
-        if count > 0 {
-            self.store.append(entries).await?;
+        let set = self.policies.current();
+        let places = set.map(|set| places(&self.gathering.config, &groups, Some(&set))).unwrap_or_default();
+        let asked_at = self.steady.now();
+        let begun = self.store.begin_sweep(NewSweep { cause, whom, places, asked_at, mark }).await?;
+        if begun.is_some() {
             self.bell.notify_one();
         }
-        Ok(count)
+        Ok(begun)
     }
+}
 
-    fn entry(&self, group: &KnownGroup) -> Option<NewEntry> {
-        let now = self.steady.now();
-        let sessions = &self.gathering.config.sessions;
-        let session =
-            sessions.iter().map(|session| &session.name).find(|name| group.sessions.contains(name))?;
-        let kind = EventKind::Sweep { group: group.id.clone(), after: None };
-        let event = Event { session: session.clone(), at: now, me: Person::default(), kind };
-        Some(NewEntry {
-            session: session.clone(),
-            source: Source::Sweep,
-            key: format!("{session}\0sweep {} {}", group.id.as_str(), now.0).into_bytes(),
-            body: serde_json::to_vec(&event).ok()?.into(),
-            received_at: now,
-        })
-    }
+/// The guarded groups whose policies look again, each with the first of our sessions that is in it. Without a policy set:
+/// all guarded groups.
+pub fn places(config: &Config, groups: &[KnownGroup], set: Option<&PolicySet>) -> Vec<Place> {
+    let looks_again = |group: &&KnownGroup| {
+        let block = config.group_for(group.id.as_str());
+        let hook = |chain| set.is_none_or(|set| set.defines(chain, Hook::OnSweep));
+        group.adopted && block.is_some_and(|block| hook(&block.chain))
+    };
+    let place = |group: &KnownGroup| {
+        let mut sessions = config.sessions.iter().map(|session| &session.name);
+        Some((sessions.find(|name| group.sessions.contains(name))?.clone(), group.id.clone()))
+    };
+    groups.iter().filter(looks_again).filter_map(place).collect()
 }

@@ -14,7 +14,7 @@ use crate::{
     config::Mode,
     event::{Event, Hook},
     facts::{GroupChange, GroupFacts, MemberFacts, Verdict},
-    ids::{DecisionId, EntryId, GroupId, OutboxId, Person, PersonId, Phone, SessionName},
+    ids::{DecisionId, EntryId, GroupId, OutboxId, Person, PersonId, Phone, SessionName, SweepId},
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,7 @@ mod people;
 mod provisioning;
 mod records;
 pub mod sqlite;
+mod sweep;
 mod watch;
 
 pub use watch::{Canary, Noticed, Rights, SessionState, Trouble, Watch};
@@ -42,6 +43,8 @@ pub use incident::{AlertNews, Chat, ChatMessage, News, Post, PostOutcome, Tellin
 pub use local::{LocalEntry, LocalKind, LocalList};
 pub use people::{IdForm, People};
 pub use provisioning::{MadeGroup, Provisioning};
+pub use sweep::{Cause, Mark, NewSweep, Place, Scope, Sweep, Sweeps, Whom};
+
 pub use records::{Alert, ColdLock, Depths, Filter, KnownGroup, OwnSession, Pushed};
 
 /// Why a use case did not happen. Nothing of it happened then.
@@ -86,6 +89,8 @@ pub enum Reading {
 pub struct Applied {
     /// The runs to make, in order. They are durable and pending.
     pub runs: Vec<DecisionId>,
+    /// Likewise those of sweeps, which are to come after everybody else's.
+    pub looks: Vec<DecisionId>,
     /// Groups whose roster must be read now, with the session that is in them: first sight, a self-join, an unclear
     /// change.
     pub rosters_wanted: Vec<(SessionName, GroupId)>,
@@ -124,6 +129,8 @@ pub struct RunInput {
     pub group: GroupFacts,
     /// What was changed about it, for the hook that tells it.
     pub change: Option<GroupChange>,
+    /// The sweep that it belongs to.
+    pub sweep: Option<SweepId>,
 }
 
 /// Where a run stands.
@@ -383,7 +390,9 @@ pub struct Settled {
 
 /// The use cases.
 #[async_trait]
-pub trait Store: Brakes + Causes + LocalList + payments::Payments + People + Provisioning + Watch {
+pub trait Store:
+    Brakes + Causes + LocalList + payments::Payments + People + Provisioning + Sweeps + Watch
+{
     // --- ingress ---
 
     /// Appends entries, all or none, in one transaction; a key that is already there is skipped. Many callers are

@@ -118,4 +118,10 @@ pub struct Depths {
     pub oldest_waiting: Option<Timestamp>,
     /// Brakes that stand.
     pub brakes: u64,
+    /// Sweeps that run.
+    pub sweeps: u64,
+    /// Memberships that these have looked at.
+    pub sweeps_looked: u64,
+    /// And those they have still to look at.
+    pub sweeps_left: u64,
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 use jiff::tz::TimeZone;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -29,6 +29,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Notify;
 
 /// How long a pushed value beats the source.
 const PUSHED_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -44,9 +45,31 @@ pub struct SubscriptionBook {
     pushed: Mutex<HashMap<Phone, Push>>,
     /// Whose pushes ended, until the store is told.
     ended: Mutex<Vec<Phone>>,
+    changes: Mutex<Changes>,
+    change_bell: Arc<Notify>,
     generation: AtomicU64,
     file_recoveries: AtomicU64,
     file_hits: AtomicU64,
+}
+
+/// Of whom something else is said.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The file does.
+    pub roll: Option<RollChange>,
+    /// The payment side pushed it then.
+    pub pushed: Vec<(Phone, Timestamp)>,
+}
+
+/// Another file is in force.
+#[derive(Debug)]
+pub struct RollChange {
+    /// SHA-256 of the one before, in hex; `None`: there was none.
+    pub from: Option<String>,
+    /// Of the one in force.
+    pub to: String,
+    /// Of whom it says something else, those it no longer names included.
+    pub phones: BTreeSet<Phone>,
 }
 
 enum Source {
@@ -117,10 +140,13 @@ impl SubscriptionBook {
             cache_ttl: config.map_or(Duration::ZERO, |config| config.cache_ttl),
             pushed: Mutex::new(HashMap::new()),
             ended: Mutex::new(Vec::new()),
+            changes: Mutex::default(),
+            change_bell: Arc::default(),
             generation: AtomicU64::new(1),
             file_recoveries: AtomicU64::new(0),
             file_hits: AtomicU64::new(0),
         };
+        book.note_roll();
         (book, takeups)
     }
 
@@ -186,6 +212,8 @@ impl SubscriptionBook {
         let compared = self.clock.elapsed();
         self.pushes().insert(phone, Push { subscription, at, compared });
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).retain(|ended| *ended != phone);
+        self.changes().pushed.push((phone, at));
+        self.change_bell.notify_one();
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
@@ -199,6 +227,25 @@ impl SubscriptionBook {
     pub fn load_pushed(&self, kept: Vec<Pushed>) {
         for Pushed { phone, subscription, at } in kept {
             self.push(phone, subscription, at);
+        }
+    }
+
+    /// Of whom something else is said since this was asked last: by the file, or pushed. What [`Self::open`] found
+    /// different from the last good copy, and what [`Self::load_pushed`] took, is in the first answer.
+    pub fn take_changes(&self) -> Changes {
+        std::mem::take(&mut *self.changes())
+    }
+
+    /// Rings when there are changes to take.
+    pub fn change_bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.change_bell)
+    }
+
+    /// SHA-256 of the file in force, in hex.
+    pub fn digest(&self) -> Option<String> {
+        match &self.source {
+            Source::File { file, .. } => file.in_force().map(|held| hex::encode(held.digest)),
+            _ => None,
         }
     }
 
@@ -281,6 +328,33 @@ impl SubscriptionBook {
         self.generation.load(Ordering::SeqCst)
     }
 
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file was taken: of whom it says something else than the one before.
+    fn note_roll(&self) {
+        let Source::File { file, .. } = &self.source else { return };
+        let Some(held) = file.in_force() else { return };
+        let before = file.replaced();
+        let from = before.as_ref().map(|before| hex::encode(before.digest));
+        let to = hex::encode(held.digest);
+        if from.as_ref() == Some(&to) {
+            return;
+        }
+        let mut changes = self.changes();
+        let roll = changes.roll.get_or_insert_with(|| RollChange {
+            from,
+            to: String::new(),
+            phones: BTreeSet::new(),
+        });
+        roll.to = to;
+        // Before the first file everybody was unknown: who was judged then is looked at again on that account.
+        roll.phones.extend(before.iter().flat_map(|before| before.value.differences(&held.value)));
+        drop(changes);
+        self.change_bell.notify_one();
+    }
+
     fn end(&self, phone: Phone) {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).push(phone);
     }
@@ -346,6 +420,7 @@ impl SubscriptionBook {
                 !agreed
             });
         }
+        self.note_roll();
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.file_recoveries.fetch_add(1, Ordering::SeqCst);
     }

@@ -16,7 +16,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use book::SubscriptionBook;
+pub use book::{Changes, RollChange, SubscriptionBook};
 pub use http::client;
 
 use crate::{

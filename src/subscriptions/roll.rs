@@ -22,6 +22,13 @@ pub(super) struct Roll {
 }
 
 impl Roll {
+    /// Of whom another file says something else.
+    pub(super) fn differences<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Phone> + 'a {
+        let ours = self.rows.iter().filter(|(phone, row)| other.get(**phone) != Some(*row));
+        ours.chain(other.rows.iter().filter(|(phone, _)| !self.rows.contains_key(phone)))
+            .map(|(phone, _)| *phone)
+    }
+
     /// What the file says of a number; `None` if it does not name it.
     pub(super) fn get(&self, phone: Phone) -> Option<&Subscription> {
         self.rows.get(&phone)

@@ -106,6 +106,7 @@ pub struct Metrics {
     outbox_rows: Family<One, Gauge>,
     runs: Family<One, Gauge>,
     brakes: Gauge,
+    sweeps: Family<One, Gauge>,
     ceiling_used: Family<Ceiling, Gauge>,
     ceiling_limit: Family<Ceiling, Gauge>,
     cold_locked: Family<Named, Gauge>,
@@ -200,6 +201,7 @@ impl Metrics {
             ),
             outbox_rows: family(r, "outbox_rows", "Outbox rows, by state"),
             brakes: register(r, "brakes", "Groups whose brake holds removals for a human", Gauge::default()),
+            sweeps: family(r, "sweeps", "Running sweeps, and memberships that they looked at or have left"),
             runs: family(r, "runs", "Runs that are pending, or parked after a policy error"),
             ceiling_used: family(r, "ceiling_used", "Calls that hold a place in the window now"),
             ceiling_limit: family(r, "ceiling_limit", "Calls the window allows"),
@@ -323,6 +325,13 @@ impl Metrics {
         self.journal_unread.set(whole(depths.unread));
         self.outbox_oldest.set(age(depths.oldest_waiting));
         self.brakes.set(whole(depths.brakes));
+        for (what, count) in [
+            ("running", depths.sweeps),
+            ("members_looked_at", depths.sweeps_looked),
+            ("members_left", depths.sweeps_left),
+        ] {
+            self.sweeps.get_or_create(&[("what", what)]).set(whole(count));
+        }
         self.runs.get_or_create(&[("state", "pending")]).set(whole(depths.pending_runs));
         self.runs.get_or_create(&[("state", "parked")]).set(whole(depths.parked_runs));
         for state in RowState::ALL {

@@ -124,13 +124,15 @@ const TABLE: &[(&str, &[&str], &str)] = &[
             "config",
             "demo",
             "lists",
+            "pipeline",
             "policy",
             "simulator",
             "store",
             "subscriptions",
             "telemetry",
         ],
-        "`check` reads the files as the daemon does, `demo` and `simulate` run the simulator",
+        "`check` reads the files as the daemon does, `demo` and `simulate` run the simulator; of `pipeline` only which \
+         groups a sweep looks at",
     ),
     (
         "demo",
@@ -151,6 +153,7 @@ const PARTS: &[(&str, &str, &[&str])] = &[
     ("payments", "ingress", &["Failures", "Unread", "read_bounded", "source_of"]),
     ("payments", "store", &["StoreError", "payments"]),
     ("lists", "store", &["LocalEntry", "LocalKind"]),
+    ("cli", "pipeline", &["places"]),
     ("silence", "wawp", &["session", "translate"]),
 ];
 

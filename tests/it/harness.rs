@@ -150,6 +150,8 @@ impl Bench {
         // Canaries are for tests that look at them: they take numbers of events and decisions.
         let silence =
             if setup.config_extra.contains("[silence]") { "" } else { "[silence]\ncanary = \"0s\"\n" };
+        // Nothing here depends on the hour at which it is run.
+        let sweep = if setup.config_extra.contains("[sweep]") { "" } else { "[sweep]\nevery = \"0s\"\n" };
         let Setup { chain, mode, group_extra, config_extra, limits, .. } = setup;
         self.write(
             "perimeterd.toml",
@@ -181,6 +183,7 @@ path = "allowlist.txt"
 {subscriptions}
 {pacing}
 {silence}
+{sweep}
 [limits]
 {limits}
 {config_extra}

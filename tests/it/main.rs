@@ -31,5 +31,6 @@ mod sources;
 mod sql;
 mod store_contract;
 mod storm;
+mod sweeps;
 mod the_way;
 mod url_lists;

@@ -20,6 +20,7 @@ mod model;
 mod outbox;
 mod raid;
 mod runs;
+mod sweeps;
 mod twins;
 mod watch;
 mod world;
@@ -140,6 +141,17 @@ on_sqlite! {
         a_recheck_sweeps_whoever_is_still_there,
         tags_hold_until_their_time,
         a_run_for_somebody_merged_finds_the_person;
+    sweeps:
+        everybody_is_looked_at_once,
+        what_is_asked_for_again_is_begun_anew_only_for_those_looked_at,
+        a_restart_goes_on_where_the_sweep_stood,
+        single_people_come_first_and_only_where_they_are,
+        a_sweep_is_over_when_its_runs_are_judged,
+        a_cancelled_sweep_makes_no_more_runs,
+        whoever_turns_out_to_be_one_person_is_not_passed_over,
+        a_step_without_effect_ends_the_sweep,
+        what_a_sweep_asks_for_comes_last,
+        a_mark_is_kept_with_or_without_a_sweep;
     outbox:
         heads_come_by_priority_and_only_when_due,
         a_row_waits_for_the_one_before_it,

@@ -9,6 +9,7 @@ mod ban_week;
 mod event_table;
 mod forms;
 mod fortnight;
+mod grace;
 mod hidden;
 mod lab;
 mod outcome_table;

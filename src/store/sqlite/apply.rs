@@ -16,7 +16,7 @@ use crate::{
     event::{Event, EventKind, GroupSnapshot, Hook, Participant, Role, Via},
     group_info::Manner,
     identity::{Learnt, LearntFrom},
-    ids::{DecisionId, EntryId, GroupId, Person, PersonId, SessionName},
+    ids::{DecisionId, EntryId, GroupId, Person, PersonId, SessionName, SweepId},
     store::{Applied, EntryState, Reading, StoreError},
 };
 use rusqlite::{Connection, params};
@@ -139,7 +139,7 @@ impl Step<'_> {
             EventKind::Roster { group } => self.roster(event, group),
             EventKind::Recheck { decision, round } => timers::recheck(self, event, *decision, *round),
             EventKind::LockdownDue { group } => timers::release(self, event, group),
-            EventKind::Sweep { group, after } => self.sweep(event, group, *after),
+            EventKind::Sweep { group, sweep } => self.sweep(event, group, *sweep),
             EventKind::SessionStatus { status } => {
                 self.watch_pairing(&event.session, status)?;
                 self.session_state(event, status)
@@ -385,8 +385,21 @@ impl Step<'_> {
         person: Option<PersonId>,
         round: u32,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO decisions (entry_id, hook, session, group_id, person_id, received_at, round)
-                   VALUES (?, ?, ?, ?, ?, ?, ?)";
+        self.run_of(event, hook, group, person, round, None)
+    }
+
+    /// Makes a pending run, of a sweep or of its own.
+    pub(super) fn run_of(
+        &mut self,
+        event: &Event,
+        hook: Hook,
+        group: i64,
+        person: Option<PersonId>,
+        round: u32,
+        sweep: Option<SweepId>,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO decisions (entry_id, hook, session, group_id, person_id, received_at, round, sweep_id)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
         self.db.prepare_cached(sql)?.execute(params![
             self.entry.0,
             hook.word(),
@@ -394,9 +407,15 @@ impl Step<'_> {
             group,
             person.map(|id| id.0),
             self.received_at.0,
-            round
+            round,
+            sweep.map(|id| id.0)
         ])?;
-        self.applied.runs.push(DecisionId(self.db.last_insert_rowid()));
+        let run = DecisionId(self.db.last_insert_rowid());
+        if sweep.is_some() {
+            self.applied.looks.push(run)
+        } else {
+            self.applied.runs.push(run)
+        }
         Ok(())
     }
 }

@@ -3,14 +3,14 @@
 use super::{
     alerts, brake, causes, changes, enqueue, groups, local,
     members::{self, At},
-    pairs, people, timers, watch,
+    pairs, people, sweep, timers, watch,
     words::{Columns, Word, to_json},
 };
 use crate::{
     clock::Timestamp,
     facts::GroupFacts,
     identity::PersonRecord,
-    ids::{DecisionId, EntryId, PersonId, SessionName},
+    ids::{DecisionId, EntryId, PersonId, SessionName, SweepId},
     store::{Effect, LocalEntry, LocalKind, Raised, RunInput, RunRecord, StoreError},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -44,8 +44,8 @@ fn input(
     now: Timestamp,
     seen: &mut HashMap<i64, GroupFacts>,
 ) -> Result<Option<RunInput>, StoreError> {
-    let sql = "SELECT entry_id, hook, session, group_id, person_id, received_at, round, state FROM decisions
-               WHERE id = ?";
+    let sql = "SELECT entry_id, hook, session, group_id, person_id, received_at, round, state, sweep_id
+               FROM decisions WHERE id = ?";
     let mut select = db.prepare_cached(sql)?;
     let mut rows = select.query([id.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -71,6 +71,7 @@ fn input(
         member,
         group: facts,
         change: changes::of_run(db, id)?,
+        sweep: row.get::<_, Option<i64>>("sweep_id")?.map(SweepId),
     }))
 }
 
@@ -86,8 +87,8 @@ fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
     let sql =
         "UPDATE decisions SET state = ?2, chain = ?3, mode = ?4, block = ?5, verdict = ?6, failure = ?7,
                    decided_at = ?8, final = ?9
-               WHERE id = ?1 AND state = 'pending' RETURNING session, round, group_id";
-    let run: Option<(SessionName, u32, i64)> = db
+               WHERE id = ?1 AND state = 'pending' RETURNING session, round, group_id, sweep_id";
+    let run: Option<(SessionName, u32, i64, Option<i64>)> = db
         .prepare_cached(sql)?
         .query_row(
             params![
@@ -101,10 +102,12 @@ fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
                 record.decided_at.0,
                 record.verdict.final_action().is_some()
             ],
-            |row: &Row<'_>| Ok((row.session("session")?, row.count("round")?, row.get("group_id")?)),
+            |row: &Row<'_>| {
+                Ok((row.session("session")?, row.count("round")?, row.get("group_id")?, row.get("sweep_id")?))
+            },
         )
         .optional()?;
-    let Some((session, round, group)) = run else { return Ok(()) };
+    let Some((session, round, group, sweep)) = run else { return Ok(()) };
     if group == watch::NO_GROUP {
         return watch::decided(db, record.id, &session, record.decided_at);
     }
@@ -119,7 +122,10 @@ fn commit_one(db: &Connection, record: &RunRecord) -> Result<(), StoreError> {
         let at = if learnt { Timestamp(0) } else { at };
         timers::look_again(db, &session, record.id, round + 1, at)?;
     }
-    Ok(())
+    match sweep {
+        Some(id) => sweep::decided(db, SweepId(id), record.rows.len(), record.decided_at),
+        None => Ok(()),
+    }
 }
 
 fn take_effect(db: &Connection, record: &RunRecord, effect: &Effect) -> Result<(), StoreError> {

@@ -145,11 +145,13 @@ fn insert(
     };
     let settled_at = (*state != RowState::Waiting && *state != RowState::Held).then_some(now.0);
     let call = person.map_or_else(|| row.call.clone(), |id| about(row.call.clone(), id));
+    // What a sweep asks for comes after all that somebody's coming or going asks for.
     let sql =
         "INSERT INTO outbox (decision_id, session, kind, class, priority, group_id, person_id, state, gate,
                    created_at, not_before, expires_at, settled_at, after_id, line, call, reason, policy, note,
                    established, undo)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               VALUES (?1, ?, ?, ?, CASE WHEN (SELECT sweep_id FROM decisions WHERE id = ?1) IS NULL THEN ?5 ELSE 6 END,
+                   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     db.prepare_cached(sql)?.execute(params![
         decision.0,
         row.session.as_str(),

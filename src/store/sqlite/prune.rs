@@ -32,6 +32,7 @@ const DELETIONS: &[&str] = &[
     "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE told_at < ?1 LIMIT ?2)",
     "DELETE FROM payment_events WHERE (source, event) IN (
          SELECT source, event FROM payment_events WHERE received_at < ?1 LIMIT ?2)",
+    "DELETE FROM sweeps WHERE id IN (SELECT id FROM sweeps WHERE coalesce(finished_at, cancelled_at) < ?1 LIMIT ?2)",
     "DELETE FROM arrivals WHERE rowid IN (SELECT rowid FROM arrivals WHERE at < ?1 LIMIT ?2)",
     "DELETE FROM local_list WHERE id IN (SELECT id FROM local_list WHERE ended_at < ?1 LIMIT ?2)",
     "DELETE FROM tags WHERE (person_id, name) IN (SELECT person_id, name FROM tags WHERE until < ?1 LIMIT ?2)",

@@ -7,7 +7,7 @@
 use super::{
     groups,
     members::{self, At},
-    outbox,
+    outbox, sweep,
 };
 use crate::{
     directory::{Membership, Merged},
@@ -60,6 +60,7 @@ pub(super) fn merge(db: &Connection, stays: PersonId, goes: PersonId) -> Result<
             absent.push((group, merged.membership.removal_open));
         }
     }
+    sweep::merged(db, stays, goes)?;
     for sql in [
         "UPDATE members SET person_id = ?1 WHERE person_id = ?2",
         "UPDATE decisions SET person_id = ?1 WHERE person_id = ?2",

@@ -210,6 +210,8 @@ pub(super) fn depths(db: &Connection) -> Result<Depths, StoreError> {
         let at = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
         Ok(Option::<i64>::map(at, Timestamp))
     };
+    let sweeping =
+        |what: &str| format!("SELECT {what} FROM sweeps WHERE finished_at IS NULL AND cancelled_at IS NULL");
     let mut select =
         db.prepare_cached("SELECT state, kind, rows FROM outbox_counts WHERE rows > 0 AND kind <> 'canary'")?;
     let read = |row: &Columned<'_>| Ok((row.word("state")?, row.get("kind")?, u64::from(row.count("rows")?)));
@@ -225,5 +227,8 @@ pub(super) fn depths(db: &Connection) -> Result<Depths, StoreError> {
             "SELECT min(not_before) FROM outbox WHERE state = 'waiting' AND kind <> 'canary'",
         )?,
         brakes: count("SELECT count(*) FROM brakes")?,
+        sweeps: count(&sweeping("count(*)"))?,
+        sweeps_looked: count(&sweeping("coalesce(sum(looked), 0)"))?,
+        sweeps_left: count(&sweeping("coalesce(sum(max(people - looked, 0)), 0)"))?,
     })
 }

@@ -7,7 +7,7 @@ use crate::{
     event::{Aspect, Hook, Role, Via},
     identity::LearntFrom,
     ids::{GroupId, Lid, Person, Phone, SessionName},
-    store::{Authority, EntryState, IdForm, LocalKind, RunState, Source, StoreError},
+    store::{Authority, Cause, EntryState, IdForm, LocalKind, RunState, Scope, Source, StoreError},
 };
 use rusqlite::{Row, types::Type};
 use serde::{Serialize, de::DeserializeOwned};
@@ -103,6 +103,13 @@ words!(LearntFrom {
     List = "list",
 });
 words!(LocalKind { Addition = "addition", Exception = "exception" });
+words!(Cause {
+    Lists = "lists",
+    Subscriptions = "subscriptions",
+    Schedule = "schedule",
+    Operator = "operator",
+});
+words!(Scope { Everybody = "everybody", Group = "group", People = "people" });
 words!(IdForm { Phone = "phone", Lid = "lid" });
 
 /// Reading the vocabulary out of a row.

@@ -10,8 +10,8 @@ use perimeterd::{
     brake::Terms,
     clock::Timestamp,
     event::{EventKind, GroupSnapshot, Via},
-    ids::{DecisionId, EntryId, OutboxId},
-    store::{NewRow, Pick, Raised, Reading, Row, Ruled, Ruling},
+    ids::{DecisionId, OutboxId},
+    store::{Cause, NewRow, Pick, Raised, Row, Ruled, Ruling, Whom},
 };
 use std::time::Duration;
 
@@ -25,18 +25,12 @@ fn counted(row: NewRow) -> NewRow {
 impl World {
     /// Looks at everybody again; the runs, in the order of the members.
     async fn sweep(&self, when: Timestamp) -> Vec<DecisionId> {
-        let mut runs = self.tell(event(when, EventKind::Sweep { group: club(), after: None })).await.runs;
-        loop {
-            let next = self.store.unread(EntryId(0), 10).await.expect("entries");
-            if next.is_empty() {
-                return runs;
-            }
-            for entry in next {
-                let told = serde_json::from_slice(&entry.body).expect("an event");
-                let reading = vec![(entry.id, Reading::Events(vec![told]))];
-                runs.extend(self.store.apply(reading).await.expect("applied").runs);
-            }
+        self.begin(Cause::Lists, Whom::Everybody, when).await.expect("somebody is inside");
+        let mut runs = Vec::new();
+        while let Some(made) = self.step(when).await {
+            runs.extend(made);
         }
+        runs
     }
 
     /// A sweep whose every run asks for a removal that the brake counts, with a message after it.

@@ -8,8 +8,7 @@ use super::{
 use perimeterd::{
     action::RowState,
     clock::Timestamp,
-    event::EventKind,
-    store::{Effect, NewRow, Row, RunRecord},
+    store::{Cause, Effect, NewRow, Row, RunRecord, Whom},
 };
 
 impl World {
@@ -82,9 +81,8 @@ pub(crate) async fn private_messages_of_a_raid_become_a_summary(backend: &dyn Ba
     );
 
     // A member of old is written to as on any day.
-    let run = world
-        .tell(super::world::event(at(1200), EventKind::Sweep { group: super::world::club(), after: None }));
-    let runs = run.await.runs;
+    world.begin(Cause::Operator, Whom::Everybody, at(1200)).await.unwrap();
+    let runs = world.step(at(1200)).await.unwrap();
     let old = world.id(50).await;
     let inputs = world.store.run_inputs(runs).await.unwrap();
     let run = inputs.iter().find(|input| input.member.as_ref().unwrap().id == old).unwrap().id;

@@ -224,6 +224,8 @@ ramp = "{ramp}"
 [silence]
 after = "6h"
 canary = "{canary}"
+[sweep]
+every = "0s"
 [brake]
 max = "1000/10m"
 share = 1.0
