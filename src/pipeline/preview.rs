@@ -97,6 +97,7 @@ impl Pipeline {
                 member: Some(member),
                 group: facts,
                 change: None,
+                sweep: None,
             };
             let fate = match self.named_before(list, asks, &input) {
                 _ if lists.may_be_excepted(person, now) => {
