@@ -7,6 +7,7 @@ mod book;
 mod listing;
 mod local;
 mod parse;
+mod reading;
 mod resolved;
 mod set;
 pub mod shared;
@@ -15,9 +16,10 @@ mod url;
 #[cfg(test)]
 mod tests;
 
-pub use book::{ListBook, Summary, read_list};
+pub use book::{ListBook, Summary};
 pub use listing::Listing;
 pub use local::{Line, Spelled};
 pub use parse::{LineProblem, ParseContext, parse};
+pub use reading::read_list;
 pub use set::ListSet;
 pub use url::{Download, Freshness};
