@@ -114,6 +114,11 @@ async fn come_in(bench: &Bench, number: u64) {
     bench.until("they are judged", async || decided(bench).await > before).await;
 }
 
+/// Alerts of a kind so far.
+async fn alerts(bench: &Bench, kind: &str) -> u64 {
+    bench.metric(&format!("perimeterd_alerts_total{{kind=\"{kind}\"}}")).await as u64
+}
+
 async fn decided(bench: &Bench) -> usize {
     decisions(bench).await.iter().filter(|decision| decision["state"] == "decided").count()
 }
@@ -142,10 +147,21 @@ async fn while_the_source_fails_nobody_is_removed_and_when_it_is_back_they_are_j
         let newest = &decisions(&bench).await[0];
         assert_eq!(newest["verdict"]["look_again"], true, "{mood:?}: {newest}");
         assert!(!bench.removed().contains(&unpaid), "{mood:?}");
+        bench
+            .until(&format!("one alert tells of {mood:?}"), async || {
+                alerts(&bench, "subscriptions").await == n + 1
+            })
+            .await;
         crm.set(Mood::Well);
         bench
             .until(&format!("they are judged after {mood:?}"), async || bench.removed().contains(&unpaid))
             .await;
+        bench
+            .until("another tells that it is over", async || {
+                alerts(&bench, "subscriptions_over").await == n + 1
+            })
+            .await;
+        assert_eq!(alerts(&bench, "subscriptions").await, n + 1, "{mood:?}");
     }
     bench.settled().await;
     let mut removed = bench.removed();
