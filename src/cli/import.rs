@@ -21,7 +21,7 @@ pub(super) struct Import {
     /// What it is [default: by its name and first line]
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// The country of national spellings, like DE [default: `default_country` in [lists]]
+    /// The country of national spellings, like DE [default: `default_country` under `[lists]`]
     #[arg(long, value_name = "CODE")]
     country: Option<String>,
     /// The column with the numbers, by its heading or counted from 1 [default: the one that is called so, else the first]

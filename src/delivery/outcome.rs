@@ -106,9 +106,11 @@ pub(super) fn meaning(row: &Row, outcome: &Outcome<()>, made: Made) -> Meaning {
         CallError::Refused { .. } if rights::denies_right(row, error) && attempts < retry::MAX_ATTEMPTS => {
             again(now + rights::LOOK_AGAIN, note, Consequence::Healthy)
         }
-        CallError::Refused { .. } | CallError::Unsupported { .. } => {
-            ended(RowState::Refused, note, Consequence::Healthy)
-        }
+        // Somebody stays inside who should not.
+        CallError::Refused { .. } | CallError::Unsupported { .. } => Meaning {
+            alert: matches!(row.call, Call::Remove { .. }),
+            ..ended(RowState::Refused, note, Consequence::Healthy)
+        },
         CallError::WrongIdentity { .. } => named_wrongly(row, note, next_form, now),
         CallError::NotReady { .. } => {
             let due = now + NOT_READY;
@@ -295,7 +297,12 @@ mod tests {
     #[test]
     fn a_refusal_is_final_and_so_is_a_lock_for_the_row_that_met_it() {
         let refused = CallError::Refused { code: Some(404), why: why() };
-        assert_eq!(come_to(&removal(), refused, 1), (RowState::Refused, true, false));
+        assert_eq!(
+            come_to(&removal(), refused.clone(), 1),
+            (RowState::Refused, true, true),
+            "they stay inside"
+        );
+        assert_eq!(come_to(&message(), refused, 1), (RowState::Refused, true, false));
         let locked = CallError::Locked { why: why() };
         assert_eq!(come_to(&message(), locked, 1), (RowState::Refused, true, false));
     }

@@ -135,4 +135,10 @@ async fn fortnight(club: &mut Club) {
             assert!(club.lab.start().await, "a daemon that cannot start in peace");
         }
     }
+    // Whoever is looked at just now is looked at to the end.
+    for _ in 0..5 {
+        if club.lab.store.depths().await.unwrap().pending_runs > 0 {
+            club.lab.pass(Duration::from_secs(60)).await;
+        }
+    }
 }
