@@ -118,7 +118,7 @@ fn every_key_of_the_example_is_accepted() {
     assert_eq!(headers[0].1.expose(), Ok("x"));
     assert_eq!(pointers[2], "/expires_at");
     assert_eq!(config.outgoing[0].events.len(), 3);
-    assert_eq!(config.secret_problems().len(), 8, "{:?}", config.secret_problems());
+    assert_eq!(config.secret_problems().len(), 9, "{:?}", config.secret_problems());
 }
 
 #[test]
