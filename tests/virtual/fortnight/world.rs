@@ -225,7 +225,7 @@ ramp = "{ramp}"
 after = "6h"
 canary = "{canary}"
 [sweep]
-every = "0s"
+every = "24h"
 [brake]
 max = "1000/10m"
 share = 1.0
