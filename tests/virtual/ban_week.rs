@@ -3,7 +3,7 @@
 //!
 //! Virtual time, the whole daemon. What the meter holds against a number stands in the simulator's `meter`.
 
-use crate::lab::{self, Lab, Setup, experiment};
+use crate::lab::{Lab, Setup, experiment};
 use perimeterd::{
     action::Class,
     ids::{GroupId, Person, Phone},
@@ -76,11 +76,6 @@ fn world(settings: &str) -> Lab {
     let simulator = Options { meter: Meter::on(), ..Options::default() };
     let config = format!(
         r#"
-[[sessions]]
-name = "main"
-instance_id = "{}"
-access_token = "{}"
-webhook_secret = "{}"
 [[groups]]
 name = "club"
 match = "{CLUB}"
@@ -93,10 +88,7 @@ path = "blacklist.txt"
 source = "http"
 url = "http://crm.lab/members/{{digits}}"
 {settings}
-"#,
-        simulator.session.instance_id,
-        simulator.session.token,
-        lab::SECRET
+"#
     );
     let shipped = [
         ("raid.rhai", include_str!("../../policies/raid.rhai")),

@@ -17,31 +17,20 @@ fn setup() -> Setup {
     let gateway = Gateway { engine: Engine::Webjs, strict_ids: true, ..Gateway::default() };
     let simulator = Options { dialect: Dialect::Docs, gateway, ..Options::default() };
     let config = format!(
-        r#"
-[[sessions]]
-name = "main"
-instance_id = "{}"
-access_token = "{}"
-webhook_secret = "{}"
-[[groups]]
-name = "club"
-match = "120363*@g.us"
-chain = ["blacklist"]
-mode = "enforce"
-[[blacklists]]
-name = "scrapers"
-path = "blacklist.txt"
-[pacing]
-ramp = "0s"
-"#,
-        simulator.session.instance_id,
-        simulator.session.token,
-        lab::SECRET
+        "{}[pacing]
+ramp = \"0s\"
+",
+        lab::BLACKLISTED
     );
-    let policy = include_str!("../../policies/blacklist.rhai").to_owned();
-    let files =
-        vec![("policies/blacklist.rhai".into(), policy), ("blacklist.txt".into(), "+4915100000001\n".into())];
-    Setup { config, files, simulator, ..Setup::default() }
+    Setup {
+        config,
+        files: lab::blacklist(
+            "+4915100000001
+",
+        ),
+        simulator,
+        ..Setup::default()
+    }
 }
 
 fn club() -> GroupId {

@@ -1,11 +1,11 @@
 //! The shipped policy of grace over three weeks of nightly sweeps: reminded ahead of the end, told at the end, removed after
 //! the days of grace; who pays in between stays, and so does whoever nobody knows anything of.
 
-use crate::lab::{Lab, SECRET, Setup, experiment};
+use crate::lab::{Lab, Setup, experiment};
 use perimeterd::{
     action::Class,
     ids::{GroupId, Person, Phone},
-    simulator::{Addressing, Options, Role},
+    simulator::{Addressing, Role},
 };
 use std::time::Duration;
 
@@ -37,15 +37,7 @@ fn file(ben: &str) -> String {
 
 /// The world begins on 21 September 2026, in the afternoon.
 fn lab() -> Lab {
-    let simulator = Options::default();
-    let (instance, token) = (&simulator.session.instance_id, &simulator.session.token);
-    let config = format!(
-        r#"
-[[sessions]]
-name = "main"
-instance_id = "{instance}"
-access_token = "{token}"
-webhook_secret = "{SECRET}"
+    let config = r#"
 [[groups]]
 name = "club"
 match = "120363*@g.us"
@@ -55,7 +47,7 @@ mode = "enforce"
 source = "file"
 path = "subscriptions.csv"
 "#
-    );
+    .into();
     let shipped = [
         ("grace.rhai", include_str!("../../policies/grace.rhai")),
         ("templates/how-to-join.txt", include_str!("../../policies/templates/how-to-join.txt")),
@@ -64,7 +56,7 @@ path = "subscriptions.csv"
     ];
     let files = shipped.iter().map(|(name, text)| (format!("policies/{name}"), (*text).to_owned()));
     let files = files.chain([("subscriptions.csv".into(), file("2026-10-01"))]).collect();
-    let lab = Lab::new(Setup { config, files, simulator, ..Setup::default() });
+    let lab = Lab::new(Setup { config, files, ..Setup::default() });
     lab.sim.add_group(&group(), "Club", Addressing::Phone, Role::Admin);
     lab.sim.seat(&group(), &[ANN, BEN, CEM, DAN].map(person), Role::Participant);
     lab

@@ -20,37 +20,11 @@ fn hiding() -> GroupId {
 
 /// The lab with one group whose members are named by LID, and two lists.
 fn lab_of_hidden(allowlist: &str) -> Lab {
-    let simulator = perimeterd::simulator::Options::default();
-    let config = format!(
-        r#"
-[[sessions]]
-name = "main"
-instance_id = "{}"
-access_token = "{}"
-webhook_secret = "{}"
-[[groups]]
-name = "hiding"
-match = "120363*@g.us"
-chain = ["blacklist"]
-mode = "enforce"
-[[blacklists]]
-name = "scrapers"
-path = "blacklist.txt"
-[allowlist]
-path = "allowlist.txt"
-"#,
-        simulator.session.instance_id,
-        simulator.session.token,
-        lab::SECRET
-    );
+    let config = format!("{}[allowlist]\npath = \"allowlist.txt\"\n", lab::BLACKLISTED);
     let listed: String = (0..8).map(|n| format!("+{}\n", LISTED + n)).collect();
-    let policy = include_str!("../../policies/blacklist.rhai").to_owned();
-    let files = vec![
-        ("policies/blacklist.rhai".into(), policy),
-        ("blacklist.txt".into(), format!("{listed}923001234999@lid\n")),
-        ("allowlist.txt".into(), allowlist.to_owned()),
-    ];
-    let lab = Lab::new(lab::Setup { config, files, simulator, ..lab::Setup::default() });
+    let mut files = lab::blacklist(&format!("{listed}923001234999@lid\n"));
+    files.push(("allowlist.txt".into(), allowlist.into()));
+    let lab = Lab::new(lab::Setup { config, files, ..lab::Setup::default() });
     lab.sim.add_group(&hiding(), "Hidden", Addressing::Lid, Role::Admin);
     lab
 }

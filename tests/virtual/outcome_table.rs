@@ -1,11 +1,11 @@
 //! Every answer that the vendor's material names, through the real client and pipeline, in virtual time: what the row is
 //! right after the call, what it is an hour later, and how many calls it took. And time-outs in equal shares.
 
-use crate::lab::{Lab, SECRET, Setup, experiment};
+use crate::lab::{Lab, Setup, experiment};
 use perimeterd::{
     action::{Class, RowState},
     ids::{GroupId, Person, Phone},
-    simulator::{Addressing, Delivery, Fault, Kind, Options, Role, Via},
+    simulator::{Addressing, Delivery, Fault, Kind, Role, Via},
     store::{Filter, Row},
 };
 use std::{
@@ -28,17 +28,14 @@ fn person(n: u64) -> Person {
 
 /// A world in which whoever joins is removed, or told something.
 async fn world(hook: &str, groups: u64) -> Lab {
-    let simulator = Options::default();
-    let config = format!(
-        "[[sessions]]\nname = \"main\"\ninstance_id = \"{}\"\naccess_token = \"{}\"\nwebhook_secret = \"{SECRET}\"\n\
-         [[groups]]\nname = \"club\"\nmatch = \"120363*@g.us\"\nchain = [\"doorman\"]\nmode = \"enforce\"\n\
+    let config =
+        "[[groups]]\nname = \"club\"\nmatch = \"120363*@g.us\"\nchain = [\"doorman\"]\nmode = \"enforce\"\n\
          [pacing]\ngap = \"0s\"\nramp = \"0s\"\n[limits]\nremove = [\"1000/1m\"]\ndm = [\"1000/1m\"]\n\
-         cold_dm = [\"1000/1m\"]\nread = [\"10/1m\"]\n",
-        simulator.session.instance_id, simulator.session.token
-    );
+         cold_dm = [\"1000/1m\"]\nread = [\"10/1m\"]\n"
+            .into();
     let policy = format!("fn on_join(member, group) {{ {hook} }}\n");
     let files = vec![("policies/doorman.rhai".into(), policy)];
-    let mut lab = Lab::new(Setup { config, files, simulator, ..Setup::default() });
+    let mut lab = Lab::new(Setup { config, files, ..Setup::default() });
     for n in 0..groups {
         lab.sim.add_group(&group(n), "Club", Addressing::Phone, Role::Admin);
     }

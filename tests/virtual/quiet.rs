@@ -1,6 +1,6 @@
 //! What takes hours to notice, in virtual time: times of 422, rosters that fail, quiet days, two numbers in one group.
 
-use crate::lab::{Lab, SECRET, Setup, experiment};
+use crate::lab::{BLACKLISTED, Lab, SECRET, Setup, blacklist, experiment};
 use perimeterd::{
     action::Class,
     ids::{GroupId, Person, Phone},
@@ -22,30 +22,9 @@ fn person(number: u64) -> Person {
 
 /// A guarded group and more configuration.
 fn lab(more: &str) -> Lab {
-    let simulator = Options::default();
-    let (instance, token) = (&simulator.session.instance_id, &simulator.session.token);
-    let config = format!(
-        r#"
-[[sessions]]
-name = "main"
-instance_id = "{instance}"
-access_token = "{token}"
-webhook_secret = "{SECRET}"
-[[groups]]
-name = "club"
-match = "120363*@g.us"
-chain = ["blacklist"]
-mode = "enforce"
-[[blacklists]]
-name = "scrapers"
-path = "blacklist.txt"
-{more}
-"#
-    );
-    let policy = include_str!("../../policies/blacklist.rhai").to_owned();
+    let config = format!("{BLACKLISTED}{more}");
     let list = LISTED.map(|number| format!("+{number}\n")).concat();
-    let files = vec![("policies/blacklist.rhai".into(), policy), ("blacklist.txt".into(), list)];
-    let lab = Lab::new(Setup { config, files, simulator, ..Setup::default() });
+    let lab = Lab::new(Setup { config, files: blacklist(&list), ..Setup::default() });
     lab.sim.add_group(&group(), "Club", Addressing::Phone, Role::Admin);
     lab
 }

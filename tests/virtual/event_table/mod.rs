@@ -9,7 +9,7 @@ mod people;
 use crate::lab::{Lab, SECRET, Setup, experiment};
 use perimeterd::{
     ids::{GroupId, Lid, Person, Phone},
-    simulator::{self, Addressing, Options},
+    simulator::{self, Addressing},
     store::{EntryState, Filter, Source},
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -59,15 +59,11 @@ fn group(id: &str) -> GroupId {
 }
 
 async fn world() -> Lab {
-    let simulator = Options::default();
-    let config = format!(
-        "[[sessions]]\nname = \"main\"\ninstance_id = \"{}\"\naccess_token = \"{}\"\nwebhook_secret = \"{SECRET}\"\n\
-         [[groups]]\nname = \"club\"\nmatch = \"120363*@g.us\"\nchain = [\"scribe\"]\nmode = \"enforce\"\n\
-         [pacing]\ngap = \"0s\"\nramp = \"0s\"\n[limits]\ngroup_message = [\"1000/1m\"]\nread = [\"100/1m\"]\n",
-        simulator.session.instance_id, simulator.session.token
-    );
+    let config = "[[groups]]\nname = \"club\"\nmatch = \"120363*@g.us\"\nchain = [\"scribe\"]\nmode = \"enforce\"\n\
+         [pacing]\ngap = \"0s\"\nramp = \"0s\"\n[limits]\ngroup_message = [\"1000/1m\"]\nread = [\"100/1m\"]\n"
+    .into();
     let files = vec![("policies/scribe.rhai".into(), POLICY.to_owned())];
-    let mut lab = Lab::new(Setup { config, files, simulator, ..Setup::default() });
+    let mut lab = Lab::new(Setup { config, files, ..Setup::default() });
     lab.sim.add_group(&group(GROUP), "Club", Addressing::Lid, simulator::Role::Admin);
     lab.sim.seat(&group(GROUP), &[person("b")], simulator::Role::Participant);
     lab.sim.seat(&group(GROUP), &[person("x")], simulator::Role::Admin);

@@ -4,7 +4,7 @@ use super::{
     happenings::STRANGER,
     judge::{Judge, Truth},
 };
-use crate::lab::{self, Lab, Setup};
+use crate::lab::{Lab, Setup};
 use perimeterd::{
     ids::{GroupId, Lid, Person, Phone},
     simulator::{Addressing, Dialect, Engine, Gateway, Options, Quirks, Role},
@@ -61,7 +61,7 @@ impl Club {
             },
             ..Options::default()
         };
-        let config = configuration(&simulator);
+        let config = configuration();
         let files = POLICIES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
         let files = files.chain([("blacklist.txt".into(), format!("{STRANGER}\n"))]);
         let files = files.chain([("allowlist.txt".into(), format!("{STRANGER}\n"))]).collect();
@@ -188,18 +188,13 @@ fn downtime() -> Duration {
     Duration::from_secs(if fastrand::bool() { fastrand::u64(1..20) } else { fastrand::u64(60..3 * 3600) })
 }
 
-fn configuration(simulator: &Options) -> String {
+fn configuration() -> String {
     let welcome = if fastrand::bool() { r#", "welcome""# } else { "" };
     let ramp = fastrand::choice(["0s", "14d"]).unwrap();
     let canary = fastrand::choice(["0s", "8h"]).unwrap();
     let gap = fastrand::choice(["0s", "2s..6s"]).unwrap();
     format!(
         r#"
-[[sessions]]
-name = "main"
-instance_id = "{}"
-access_token = "{}"
-webhook_secret = "{}"
 [policies]
 evidence_wait = "20m"
 [[groups]]
@@ -229,9 +224,6 @@ every = "24h"
 [brake]
 max = "1000/10m"
 share = 1.0
-"#,
-        simulator.session.instance_id,
-        simulator.session.token,
-        lab::SECRET
+"#
     )
 }

@@ -1,45 +1,24 @@
 //! The lab itself: one join, one removal; and equal seeds live equal lives.
 
-use super::{Lab, Setup, experiment};
+use super::{BLACKLISTED, Lab, Setup, blacklist, experiment};
 use perimeterd::{
     action::Class,
     ids::{GroupId, Person, Phone},
-    simulator::{Addressing, Options, Role, Via},
+    simulator::{Addressing, Role, Via},
 };
 use std::time::Duration;
-
-fn setup() -> Setup {
-    let simulator = Options::default();
-    let config = format!(
-        r#"
-[[sessions]]
-name = "main"
-instance_id = "{}"
-access_token = "{}"
-webhook_secret = "{}"
-[[groups]]
-name = "club"
-match = "120363*@g.us"
-chain = ["blacklist"]
-mode = "enforce"
-[[blacklists]]
-name = "scrapers"
-path = "blacklist.txt"
-"#,
-        simulator.session.instance_id,
-        simulator.session.token,
-        super::SECRET
-    );
-    let policy = include_str!("../../../policies/blacklist.rhai").to_owned();
-    let files =
-        vec![("policies/blacklist.rhai".into(), policy), ("blacklist.txt".into(), "+4915100000001\n".into())];
-    Setup { config, files, simulator, ..Setup::default() }
-}
 
 #[test]
 fn who_is_on_the_blacklist_is_removed_once_in_virtual_time() {
     experiment(1, async {
-        let mut lab = Lab::new(setup());
+        let mut lab = Lab::new(Setup {
+            config: BLACKLISTED.into(),
+            files: blacklist(
+                "+4915100000001
+",
+            ),
+            ..Setup::default()
+        });
         let group = GroupId::parse("120363000000000001@g.us").unwrap();
         lab.sim.add_group(&group, "Club", Addressing::Phone, Role::Admin);
         assert!(lab.start().await);

@@ -38,6 +38,24 @@ use wires::{Door, GatewayWire};
 
 pub(crate) const SECRET: &str = "the-webhook-secret-of-the-lab";
 
+/// Every group is guarded by a blacklist, and nothing else.
+pub(crate) const BLACKLISTED: &str = r#"
+[[groups]]
+name = "club"
+match = "120363*@g.us"
+chain = ["blacklist"]
+mode = "enforce"
+[[blacklists]]
+name = "scrapers"
+path = "blacklist.txt"
+"#;
+
+/// The files that [`BLACKLISTED`] names.
+pub(crate) fn blacklist(text: &str) -> Vec<(String, String)> {
+    let policy = include_str!("../../../policies/blacklist.rhai");
+    vec![("policies/blacklist.rhai".into(), policy.into()), ("blacklist.txt".into(), text.into())]
+}
+
 /// Longer than any wait of a daemon that is not idle: whoever relies on being looked after sleeps through the day.
 const IDLE: Duration = Duration::from_secs(24 * 3600);
 
@@ -54,7 +72,7 @@ pub(crate) fn experiment<T>(seed: u64, life: impl Future<Output = T>) -> T {
 
 /// What a world is made of.
 pub(crate) struct Setup {
-    /// The configuration without `[server]` and `[wawp]`.
+    /// The configuration without `[server]`, `[wawp]` and the session `main`.
     pub(crate) config: String,
     /// `(name, text)` of the owner's files.
     pub(crate) files: Vec<(String, String)>,
@@ -245,9 +263,16 @@ data_dir = "data"
 admin_token = "{token}"
 [wawp]
 base_url = "http://gateway.lab"
+[[sessions]]
+name = "main"
+instance_id = "{instance}"
+access_token = "{access}"
+webhook_secret = "{SECRET}"
 {rest}
 "#,
         token = wires::ADMIN_TOKEN,
+        instance = setup.simulator.session.instance_id,
+        access = setup.simulator.session.token,
         rest = setup.config,
     )
 }
