@@ -7,7 +7,7 @@
 use super::{
     error::{CallError, Outcome},
     failure::{self, Cause, failing},
-    wire,
+    pruned, wire,
 };
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde_json::{Map, Value};
@@ -60,7 +60,8 @@ pub(crate) enum Body {
 }
 
 impl Body {
-    pub(crate) fn read(bytes: &[u8], complete: bool) -> Self {
+    /// What stands in the bytes; of JSON without the values of these keys.
+    pub(crate) fn read(bytes: &[u8], complete: bool, without: &[&str]) -> Self {
         if !complete {
             return Self::Partial;
         }
@@ -69,7 +70,7 @@ impl Body {
         if text.is_empty() {
             return Self::Empty;
         }
-        serde_json::from_str(text).map_or_else(|_| Self::Text(text.to_owned()), Self::Json)
+        pruned::read(text, without).map_or_else(|_| Self::Text(text.to_owned()), Self::Json)
     }
 
     fn cause(&self) -> Cause {

@@ -6,7 +6,7 @@ use reqwest::header::HeaderValue;
 
 /// The verdict in a word, `done` for a success, with WhatsApp's code or the wait where there is one.
 fn judge(status: u16, body: &str, what: What) -> String {
-    verdict(classify(status, &HeaderMap::new(), Body::read(body.as_bytes(), true), what))
+    verdict(classify(status, &HeaderMap::new(), Body::read(body.as_bytes(), true, &[]), what))
 }
 
 fn verdict(outcome: Outcome<Value>) -> String {
@@ -255,7 +255,7 @@ fn an_answer_that_broke_off_proves_nothing() {
     for (what, expected) in
         [(Remove, "unknown"), (Private, "unknown"), (Setting, "done"), (Read, "transient")]
     {
-        let body = Body::read(br#"{"status":200"#, false);
+        let body = Body::read(br#"{"status":200"#, false, &[]);
         assert_eq!(verdict(classify(200, &HeaderMap::new(), body, what)), expected, "{what:?}");
     }
 }
@@ -285,7 +285,7 @@ proptest! {
     #[test]
     fn no_answer_makes_it_panic(status in 100u16..1000, body in prop::collection::vec(any::<u8>(), 0..200)) {
         for what in [Remove, Private, Public, Setting, Read] {
-            let _ = classify(status, &HeaderMap::new(), Body::read(&body, true), what);
+            let _ = classify(status, &HeaderMap::new(), Body::read(&body, true, &[]), what);
         }
     }
 

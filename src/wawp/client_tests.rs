@@ -166,6 +166,31 @@ async fn groups_lids_and_ourselves_are_read_in_any_engines_shape() {
     assert_eq!(client.roster(&group()).await.unwrap()[0].jid, "77@lid");
 }
 
+/// A hundred full groups, as an engine tells them with everybody in them: 25 MB.
+#[tokio::test]
+async fn the_groups_of_a_large_community_are_listed_whoever_is_told_with_them() {
+    let (client, _) = gateway(|_| {
+        let member = |n: u64| {
+            format!(
+                r#"{{"JID":"{0}@lid","PhoneNumber":"{1}@s.whatsapp.net","LID":"{0}@lid","IsAdmin":false,
+                    "IsSuperAdmin":false,"DisplayName":"","Error":0,"AddRequest":null,
+                    "profile":"https://pps.whatsapp.net/v/t61.24694-24/{0}_{1}_n.jpg"}}"#,
+                77_000_000_000_000 + n,
+                4_915_100_000_000 + n
+            )
+        };
+        let group = |n: u64| {
+            let members: Vec<String> = (n * 1000..(n + 1) * 1000).map(member).collect();
+            format!(r#"{{"JID":"12036300000000{n:04}@g.us","Participants":[{}]}}"#, members.join(","))
+        };
+        ok(&format!("[{}]", (0..100).map(group).collect::<Vec<_>>().join(",")))
+    })
+    .await;
+    let groups = client.groups().await.unwrap();
+    assert_eq!(groups.len(), 100);
+    assert_eq!(groups[99].as_str(), "120363000000000099@g.us");
+}
+
 #[tokio::test]
 async fn without_the_new_roster_route_the_next_call_takes_the_plain_one() {
     let (client, heard) = gateway(|path| match path.ends_with("/v2") {

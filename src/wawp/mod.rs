@@ -32,6 +32,7 @@ pub mod translate;
 mod account;
 mod answer;
 mod failure;
+mod pruned;
 mod redact;
 mod roster;
 mod wire;
