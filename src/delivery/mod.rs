@@ -256,7 +256,8 @@ impl Courier {
                 }
                 Err(error) => {
                     tracing::error!(session = %self.session, error = %error, "the outbox cannot be worked on now");
-                    self.wait(Some(self.steady.now() + PAUSE), &stop).await;
+                    // No bell ends this: a second look at a removal that cannot begin would be one, again and again.
+                    stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
                 }
             }
         }
