@@ -29,9 +29,9 @@ use ipnet::IpNet;
 use serde_json::{Value, json};
 use signature::{Denied, Keys};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -42,6 +42,9 @@ mod stripe;
 #[cfg(test)]
 mod tests;
 mod woocommerce;
+
+/// So many foreign words of a provider are told: more of them are no words for a status.
+const MOST_FOREIGN: usize = 20;
 
 /// Where news of payments take effect.
 #[async_trait]
@@ -71,7 +74,7 @@ struct Provider {
     terms: Terms,
     told_nobody: AtomicBool,
     told_late: AtomicBool,
-    told_foreign: AtomicBool,
+    told_foreign: Mutex<BTreeSet<String>>,
 }
 
 /// How one provider's events are read.
@@ -152,7 +155,18 @@ impl Payments {
             return failed(Answer::Unauthentic);
         }
         match provider.read(&body, now) {
-            Ok(Some(notice)) => self.account(provider, notice).await,
+            Ok(Some(notice)) => {
+                let foreign = provider.foreign_word(&notice, &body);
+                let answer = self.account(provider, notice).await;
+                if let (Answer::Done(_), Some(word)) = (answer, foreign) {
+                    let text = format!(
+                        "[[payments]] {name}: the status `{word}` says nothing to us: who has it is unknown and not \
+                         removed for it; name it in `status_map`"
+                    );
+                    self.till.alert(&format!("payments {name} {word}"), &text).await;
+                }
+                answer
+            }
             Ok(None) => Answer::Ignored,
             Err(why) => {
                 tracing::warn!(name, "a payment webhook cannot be understood: {why}");
@@ -163,9 +177,6 @@ impl Payments {
 
     async fn account(&self, provider: &Provider, notice: Notice) -> Answer {
         let name = &provider.terms.name;
-        let foreign = notice.contract.as_ref().is_some_and(
-            |told| matches!(&told.news, News::Standing { standing, .. } if standing.status == Status::Unknown),
-        );
         match self.till.account(notice).await {
             Ok(Accounted::Nobody) => {
                 if !provider.told_nobody.swap(true, Ordering::Relaxed) {
@@ -178,12 +189,7 @@ impl Payments {
                 }
                 Answer::Done(Accounted::Nobody)
             }
-            Ok(outcome) => {
-                if foreign && !provider.told_foreign.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(name, "a status of this provider is unknown; name it in `status_map`");
-                }
-                Answer::Done(outcome)
-            }
+            Ok(outcome) => Answer::Done(outcome),
             Err(error) => {
                 tracing::error!(%error, name, "a payment webhook cannot be stored");
                 Answer::Unavailable
@@ -208,7 +214,7 @@ impl Provider {
             },
             told_nobody: AtomicBool::new(false),
             told_late: AtomicBool::new(false),
-            told_foreign: AtomicBool::new(false),
+            told_foreign: Mutex::default(),
         })
     }
 
@@ -239,6 +245,24 @@ impl Provider {
             PaymentKind::Stripe => stripe::read(body, &self.terms),
             PaymentKind::WooCommerce => woocommerce::read(body, &self.terms, now),
         }
+    }
+}
+
+impl Provider {
+    /// The word of an event that nobody understands, the first time it is met.
+    fn foreign_word(&self, notice: &Notice, body: &[u8]) -> Option<String> {
+        let News::Standing { standing, .. } = &notice.contract.as_ref()?.news else { return None };
+        if standing.status != Status::Unknown {
+            return None;
+        }
+        let place = match self.kind {
+            PaymentKind::Stripe => "/data/object/status",
+            PaymentKind::WooCommerce => "/status",
+        };
+        let event: Value = serde_json::from_slice(body).ok()?;
+        let word: String = numbering::shortened(event.pointer(place)?.as_str()?).chars().take(40).collect();
+        let mut told = self.told_foreign.lock().unwrap_or_else(PoisonError::into_inner);
+        (told.len() < MOST_FOREIGN && told.insert(word.clone())).then_some(word)
     }
 }
 

@@ -201,6 +201,26 @@ async fn a_payment_without_a_phone_waits_for_one_and_is_told_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_word_of_a_provider_that_nobody_knows_is_unknown_and_one_alert() {
+    let bench = Bench::start(setup(ONLY_PUSHED)).await;
+    let words = [("evt_1", "gilded"), ("evt_2", "gilded"), ("evt_3", "platinum-plated")];
+    for (at, (id, word)) in (now()..).zip(words) {
+        assert_eq!(stripe(&bench, &event(id, "updated", at, word, phone_of_member())).await, "taken");
+    }
+    bench.sim.join(&group(), &[person(MEMBER)], Via::Link).await;
+    bench.settled().await;
+    assert!(bench.removed().is_empty());
+    let alerts = bench.api("alerts").await["alerts"].take();
+    let of = |word: &str| {
+        let word = format!("`{word}`");
+        let told = alerts.as_array().unwrap().iter();
+        let told = told.filter(|alert| alert["text"].as_str().unwrap().contains(&word));
+        told.map(|alert| alert["count"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((of("gilded"), of("platinum-plated")), (vec![1], vec![1]), "{alerts}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_nothing_but_pushes_nobody_is_unpaid_who_was_never_told_of() {
     let bench = Bench::start(setup(ONLY_PUSHED)).await;
     stripe(&bench, &event("evt_1", "deleted", now(), "canceled", phone_of_member())).await;
