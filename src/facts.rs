@@ -173,6 +173,9 @@ pub struct ListHit {
     pub entry: String,
     /// Its reason.
     pub reason: Option<String>,
+    /// Where it comes from, where the list says so: who added it, who publishes it, or what stands behind the line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// When we first saw the entry.
     pub added_at: Option<Timestamp>,
     /// When it ends.
@@ -240,12 +243,15 @@ impl Subscription {
         }
     }
 
-    /// How far it reaches, to choose between two of the same person: the later counts.
+    /// How far it reaches, to choose between two of the same person: the later counts. None at all reaches nowhere,
+    /// whatever end it names; one that nobody understands may be for good.
     pub fn reach(&self) -> i64 {
-        match (self.expires_at, self.status) {
-            (Some(at), _) => at.as_millis(),
-            (None, Status::Active | Status::Trialing) => i64::MAX,
-            (None, _) => i64::MIN,
+        match (self.status, self.expires_at) {
+            (Status::None, _) => i64::MIN,
+            (_, Some(at)) => at.as_millis(),
+            (Status::Active | Status::Trialing, None) => i64::MAX,
+            (Status::Unknown, None) => i64::MAX - 1,
+            (Status::PastDue | Status::Canceled, None) => i64::MIN + 1,
         }
     }
 }

@@ -202,7 +202,7 @@ impl StopSignals {
 
 /// Runs the reload between the two words that systemd wants to hear.
 async fn reload_now(reload: &impl AsyncFn()) {
-    tracing::info!("SIGHUP: looking at every file again");
+    tracing::info!("SIGHUP: looking at the configuration again; the other files are followed");
     match NotifyState::monotonic_usec_now() {
         Ok(since) => tell(&[NotifyState::Reloading, since]),
         Err(_) => tell(&[NotifyState::Reloading]),

@@ -28,11 +28,12 @@ pub fn country_of(phone: Phone) -> Option<String> {
 /// Reads a number as people write it: international with `+` or `00` and any punctuation, plain international
 /// digits, or, only with `default_country`, the national spelling of that country, which must then be a valid number.
 pub fn spelled(text: &str, default_country: Option<&str>) -> Option<Phone> {
+    let text: String = text.chars().filter(|c| !is_mark(*c)).collect();
     let text = text.trim();
     if let Some(phone) = Phone::parse(text) {
         return Some(phone);
     }
-    let fits = text.chars().all(|c| c.is_ascii_digit() || " +-()./\u{a0}".contains(c));
+    let fits = text.chars().all(|c| c.is_ascii_digit() || c == '+' || is_between_digits(c));
     if !fits {
         return None;
     }
@@ -40,9 +41,32 @@ pub fn spelled(text: &str, default_country: Option<&str>) -> Option<Phone> {
     let international = international.as_deref().or_else(|| text.starts_with('+').then_some(text));
     if let Some(spelling) = international {
         let bare: String = spelling.replace("(0)", "").chars().filter(char::is_ascii_digit).collect();
-        return Phone::parse(&bare);
+        let phone = Phone::parse(&bare)?;
+        return Some(without_trunk_zero(phone).unwrap_or(phone));
     }
     national(text, default_country?)
+}
+
+/// Whether people write this between the digits of a number: spaces, dashes and hyphens of any kind, brackets, dots,
+/// slashes, and marks that nobody sees.
+pub fn is_between_digits(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '-' | '(' | ')' | '.' | '/' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}')
+        || matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}')
+        || is_mark(c)
+}
+
+/// Whether nobody sees it: phones put such marks around a number that is copied, to say which way it is written.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The number that is meant by `+49 0151 …`: with the zero it is nobody's. `None` where the zero belongs to the number.
+fn without_trunk_zero(phone: Phone) -> Option<Phone> {
+    let number = PhoneNumber::parse(phone.e164(), None).ok().filter(PhoneNumber::is_valid)?;
+    let (read, with_zero) = (Phone::parse(&number.to_string())?, phone.digits());
+    let code = number.country_code.to_string();
+    let rest = with_zero.strip_prefix(&code)?.strip_prefix('0')?;
+    (read.digits() == format!("{code}{rest}")).then_some(read)
 }
 
 /// Reads the national spelling of a country; `None` if it is no valid number there. Plain digits that begin with the
@@ -99,6 +123,15 @@ mod tests {
             ("(202) 555-0123", Some("US"), Some("+12025550123")),
             ("0151", Some("DE"), None),
             ("27264519544897@lid", Some("DE"), None),
+            ("\u{202a}+49 151 23456789\u{202c}", None, Some("+4915123456789")),
+            ("\u{2068}4915123456789\u{2069}", None, Some("+4915123456789")),
+            ("+1\u{202f}(202)\u{a0}555\u{2011}0123", None, Some("+12025550123")),
+            ("0151 \u{2013} 2345 6789", Some("DE"), Some("+4915123456789")),
+            ("+49 151 234\u{2026}56789", None, None),
+            ("+49 0151 23456789", None, Some("+4915123456789")),
+            ("0044 07911 123456", None, Some("+447911123456")),
+            ("+39 06 1234 5678", None, Some("+390612345678")),
+            ("+52 1 55 1234 5678", None, Some("+5215512345678")),
         ];
         for (text, country, expected) in cases {
             assert_eq!(spelled(text, country).map(Phone::e164).as_deref(), expected, "{text} {country:?}");

@@ -10,6 +10,9 @@ pub enum Takeup {
         what: String,
         /// One line for the log: sizes, what changed.
         detail: String,
+        /// What is for the owner to mend, in sentences: lines that were left out, with the places; a copy that could not
+        /// be kept.
+        flaw: Option<String>,
     },
     /// The edit is refused; what was in force stays in force.
     Refused {

@@ -45,6 +45,11 @@ impl House {
         Self { dir, port, child: None }
     }
 
+    /// A file of its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
@@ -112,7 +117,13 @@ impl House {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
             line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().unwrap_or(0)
         };
-        Memory { resident: kib("VmRSS"), mapped: kib("RssFile") }
+        Memory { resident: kib("VmRSS"), mapped: kib("RssFile"), peak: kib("VmHWM") }
+    }
+
+    /// From now on the peak is a new one.
+    pub(crate) fn forget_peak(&self) {
+        let pid = self.child.as_ref().expect("it runs").id();
+        fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("Linux forgets");
     }
 
     /// Processor time it has used.
@@ -142,6 +153,12 @@ impl House {
             Self::metric(text, "perimeterd_decisions_total{") >= runs as f64
                 && Self::metric(text, "perimeterd_journal_unread ") == 0.0
         });
+    }
+
+    /// Waits until an edit of a file was taken for so many times, the start included.
+    pub(crate) fn until_taken(&self, what: &str, times: usize) {
+        let name = format!("perimeterd_takeups_total{{what=\"{what}\",outcome=\"taken\"}}");
+        self.until(|text| Self::metric(text, &name) >= times as f64);
     }
 
     /// Waits until nothing is left to do.
@@ -178,6 +195,8 @@ impl Drop for House {
 pub(crate) struct Memory {
     pub(crate) resident: u64,
     pub(crate) mapped: u64,
+    /// The most that was ever resident since the start, or since the peak was forgotten.
+    pub(crate) peak: u64,
 }
 
 impl fmt::Display for Memory {

@@ -11,6 +11,7 @@ mod baseline;
 mod events;
 mod house;
 mod load;
+mod reload;
 
 use events::Events;
 use house::House;
@@ -50,13 +51,14 @@ fn main() {
 }
 
 type Part = fn(SocketAddr, &Simulator);
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("baseline", |_, _| baselines()),
     ("startup", |gateway, _| start_up(gateway)),
     ("acks", |gateway, _| acks(gateway)),
     ("paced", |gateway, _| paced(gateway)),
     ("joins", |gateway, _| joins(gateway)),
     ("removal", removal),
+    ("reload", reload::reload),
 ];
 
 /// The simulator on a thread of its own.
@@ -171,6 +173,12 @@ fn removal(gateway: SocketAddr, simulator: &Simulator) {
     let mut house = House::new(gateway, "enforce", 0);
     house.spawn();
     let mut events = Events::new();
+    join_to_removal(&house, simulator, &mut events, 20);
+    let took = join_to_removal(&house, simulator, &mut events, 200);
+    show("join to remove call, idle queue", &quantiles(&took), "p99 10 ms");
+}
+
+fn join_to_removal(house: &House, simulator: &Simulator, events: &mut Events, runs: usize) -> Vec<Duration> {
     let group = events::guarded().remove(0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let mut line = load::Line::open(house.address());
@@ -178,7 +186,7 @@ fn removal(gateway: SocketAddr, simulator: &Simulator) {
         world.calls().iter().filter(|call| call.is(perimeterd::action::Class::Remove)).count()
     };
     let mut took = Vec::new();
-    for run in 0..220 {
+    for _ in 0..runs {
         let (person, request) = events.lapsed_join(&group);
         simulator.seat(&group, &[person], Role::Participant);
         let before = simulator.with(|world| removals(world));
@@ -187,14 +195,11 @@ fn removal(gateway: SocketAddr, simulator: &Simulator) {
         line.receive();
         let came = simulator.wait_for(|world| removals(world) > before, Duration::from_secs(20));
         assert!(runtime.block_on(came), "somebody who does not pay is removed");
-        let came = Instant::now();
-        if run >= 20 {
-            took.push(came - posted);
-        }
+        took.push(posted.elapsed());
         house.until_settled();
         std::thread::sleep(Duration::from_millis(10));
     }
-    show("join to remove call, idle queue", &quantiles(&took), "p99 10 ms");
+    took
 }
 
 fn report(what: &str, runs: &[Measured], aim: &str) {

@@ -107,7 +107,7 @@ impl Daemon {
         Ok(Self { router, store, metrics, door, books, config, wall })
     }
 
-    /// Looks at every file now, as a reload does.
+    /// Looks at every file now, not at the pace of the watch: for a world in which nobody writes at the same time.
     pub async fn look_at_files(&self) {
         watch::look(&self.books, &self.metrics, &*self.store, self.wall.now()).await;
     }

@@ -51,18 +51,26 @@ pub(super) async fn open(
 
 /// Log, counters and, for a refusal, an alert.
 pub(super) async fn tell(takeups: &[Takeup], metrics: &Metrics, store: &dyn Store, now: Timestamp) {
+    // Another mistake in the same file is another alert.
+    let alert = async |kind: &'static str, text: &str| {
+        metrics.alert(kind);
+        if let Err(error) = store.alert(now, kind, text, text).await {
+            tracing::error!(%error, "the alert could not be kept");
+        }
+    };
     for takeup in takeups {
         metrics.takeup(takeup);
         match takeup {
-            Takeup::Taken { what, detail } => tracing::info!(what, "taken up: {detail}"),
+            Takeup::Taken { what, detail, flaw } => {
+                tracing::info!(what, "taken up: {detail}");
+                if let Some(flaw) = flaw {
+                    tracing::warn!(what, "in force, but {flaw}");
+                    alert("skipped", &format!("{what}: {flaw}")).await;
+                }
+            }
             Takeup::Refused { what, why } => {
                 tracing::error!(what, "refused, the last good one stays in force: {why}");
-                metrics.alert("refused");
-                // Another mistake in the same file is another alert.
-                let text = format!("{what}: {why}");
-                if let Err(error) = store.alert(now, "refused", &text, &text).await {
-                    tracing::error!(%error, "the alert could not be kept");
-                }
+                alert("refused", &format!("{what}: {why}")).await;
             }
         }
     }

@@ -120,10 +120,8 @@ impl App {
     /// If the signal handlers cannot be installed.
     pub async fn until_stopped(self) -> anyhow::Result<ExitCode> {
         let (daemon, configured) = (self.daemon, self.configured);
-        let reload = async || {
-            daemon.look_at_files().await;
-            configured.look(&daemon).await;
-        };
+        // The other files are followed; to look at them more often would take one for settled that is being written.
+        let reload = async || configured.look(&daemon).await;
         Ok(self.lifecycle.run(reload, || true).await?)
     }
 
@@ -149,7 +147,8 @@ fn hide_secrets(config: &Config, redactor: &Redactor) {
     secrets.extend(&config.alerts.secret);
     secrets.extend(config.payments.iter().flat_map(|provider| &provider.secrets));
     secrets.extend(config.outgoing.iter().filter_map(|outgoing| outgoing.secret.as_ref()));
-    let lists = config.blacklists.iter().filter_map(|list| list.url.as_ref());
+    let shared = config.shared_lists.iter().filter_map(|list| list.url.as_ref());
+    let lists = config.blacklists.iter().filter_map(|list| list.url.as_ref()).chain(shared);
     secrets.extend(lists.flat_map(|url| &url.headers).map(|(_, value)| value));
     let of_database = match config.subscriptions.as_ref().map(|s| &s.source) {
         Some(config::SubscriptionSource::Http { headers, .. }) => {

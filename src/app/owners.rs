@@ -3,6 +3,7 @@
 use super::{
     books::{Books, tell},
     local::LocalDesk,
+    watch::LOOK_EVERY,
 };
 use crate::{
     action::Class,
@@ -27,6 +28,9 @@ use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, mpsc};
+
+/// So many looks of the watch an `accept` waits for a file to stand still: more than one needs that was written slowly.
+const MOST_LOOKS: u32 = 12;
 
 /// A session's ceilings and their use.
 pub(super) struct Watched {
@@ -111,6 +115,8 @@ impl Owners for Desk {
     }
 
     async fn accept_list(&self, name: &str) -> Result<String, String> {
+        let list = name.to_owned();
+        until_settled(&self.books, move |books| books.lists.is_unsettled(&list)).await;
         let (books, list, now) = (self.books.clone(), name.to_owned(), self.wall.now());
         let accepted = on_a_blocking_thread(move || books.lists.accept(&list, now)).await;
         self.told(&self.books.lists.what(name), accepted).await
@@ -138,6 +144,7 @@ impl Owners for Desk {
     }
 
     async fn accept_subscriptions(&self) -> Result<String, String> {
+        until_settled(&self.books, |books| books.subscriptions.is_unsettled()).await;
         let books = self.books.clone();
         let accepted = on_a_blocking_thread(move || books.subscriptions.accept()).await;
         self.told("subscriptions", accepted).await
@@ -221,10 +228,23 @@ impl Desk {
     /// An accepted file is in force: nothing of it is refused any more.
     async fn told(&self, what: &str, accepted: Result<String, String>) -> Result<String, String> {
         if let Ok(detail) = &accepted {
-            let takeup = Takeup::Taken { what: what.to_owned(), detail: format!("accepted; {detail}") };
+            let takeup =
+                Takeup::Taken { what: what.to_owned(), detail: format!("accepted; {detail}"), flaw: None };
             tell(&[takeup], &self.metrics, &*self.store, self.wall.now()).await;
         }
         accepted
+    }
+}
+
+/// Waits until the watch has found a file still, some seconds at most: what was saved a moment ago may be accepted, and
+/// of what is still being written no part.
+async fn until_settled(books: &Arc<Books>, is_unsettled: impl Fn(&Books) -> bool + Clone + Send + 'static) {
+    for _ in 0..MOST_LOOKS {
+        let (books, is_unsettled) = (books.clone(), is_unsettled.clone());
+        if !matches!(aside::run(move || is_unsettled(&books)).await, Ok(true)) {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

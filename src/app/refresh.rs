@@ -4,7 +4,7 @@
 
 use crate::{
     clock::{Clock, Timestamp},
-    lists::{Download, ListBook},
+    lists::{Download, ListBook, Looked},
     store::{Store, StoreError},
     telemetry::Metrics,
     transport::Transport,
@@ -38,12 +38,16 @@ pub(super) async fn run(list: Arc<Download>, parts: Parts, stop: CancellationTok
 }
 
 impl Parts {
-    async fn tell(&self, list: &Download, looked: Result<bool, String>) {
+    async fn tell(&self, list: &Download, looked: Result<Looked, String>) {
         let (name, host, now) = (list.name(), list.host(), self.steady.now());
         let kept = match &looked {
-            Ok(is_new) => {
-                tracing::debug!(list = name, is_new, "asked for the list");
-                let text = format!("blacklist {name}: {host} answers again");
+            Ok(Looked::Unfit) => {
+                tracing::info!(list = name, "the list and its signature do not fit: asking again");
+                return;
+            }
+            Ok(looked) => {
+                tracing::debug!(list = name, ?looked, "asked for the list");
+                let text = format!("{}: {host} answers again", list.what());
                 self.over(name, &text, now).await
             }
             Err(why) => {
@@ -77,7 +81,7 @@ impl Parts {
         for trouble in self.store.troubles().await? {
             let is_fetched = || lists.downloads().iter().any(|list| list.name() == trouble.key);
             if trouble.kind == KIND && !is_fetched() {
-                let text = format!("blacklist {} is fetched no more", trouble.key);
+                let text = format!("list {} is fetched no more", trouble.key);
                 self.over(&trouble.key, &text, self.steady.now()).await?;
             }
         }

@@ -9,21 +9,33 @@ use crate::{
     aside,
     clock::{Clock, Timestamp},
     config::{self, Config},
-    ids::SweepId,
+    ids::{Phone, SweepId},
+    lists::{Named, Swept},
     pipeline::{Changed, Pipeline, take_local_list},
     store::{Cause, Store, StoreError, Whom},
     takeup::Takeup,
     telemetry::Metrics,
 };
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-/// An edit must be in force within two seconds; it is taken when two looks find the same.
+/// An edit must be in force within two seconds; it is taken when three looks find the same.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(400);
 
 /// While the subscription source is down, one of those who wait for it is asked for this often (in looks).
 const PROBE_EVERY: u32 = 12;
+
+/// While it answers, but with what cannot be used, at least every so many times: about ten minutes.
+const SELDOM: u32 = 125;
+
+/// The mark of what the lists said when members were looked at last.
+const LISTS: &str = "lists";
 
 /// What the watch works with.
 pub(super) struct Parts {
@@ -43,12 +55,16 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut recoveries = books.subscriptions.recoveries();
     let mut lists = books.lists.generation();
-    let mut looks = 0u32;
+    let mut troubled = 0u32;
     let mut outage = Outage::default();
     let mut watched = BTreeMap::new();
     // Lists may have changed while no daemon ran.
     lift(&pipeline).await;
-    sweep(&books, &*store, &pipeline, &mut watched).await;
+    pipeline.tell_spared_too_late().await;
+    let mut swept = None;
+    if !sweep(&books, &*store, &pipeline, &mut swept, &mut watched).await {
+        lists = 0;
+    }
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         look(&books, &metrics, &*store, wall.now()).await;
         if books.lists.is_local_due()
@@ -57,22 +73,26 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
             tracing::error!(%error, "the local list could not be read");
         }
         outage.look(&books, &metrics, &*store, wall.now()).await;
-        looks = looks.wrapping_add(1);
         for phone in books.subscriptions.take_ended() {
             if let Err(error) = store.drop_pushed(phone).await {
                 tracing::error!(%error, "a pushed subscription that has served its time could not be dropped");
             }
         }
-        if looks.is_multiple_of(PROBE_EVERY) && books.subscriptions.is_down() {
+        troubled = if books.subscriptions.is_down() { troubled.saturating_add(1) } else { 0 };
+        if is_probed(troubled, &books) {
             probe(&books, &*store).await;
         }
-        let now = (books.subscriptions.recoveries(), books.lists.generation());
+        let mut now = (books.subscriptions.recoveries(), books.lists.generation());
         if now != (recoveries, lists) {
             if now.1 != lists {
                 // First what has its reason in the list itself.
                 lift(&pipeline).await;
                 spare(&pipeline).await;
-                sweep(&books, &*store, &pipeline, &mut watched).await;
+                pipeline.tell_spared_too_late().await;
+                if !sweep(&books, &*store, &pipeline, &mut swept, &mut watched).await {
+                    // The next look finds it still to be done.
+                    now.1 = 0;
+                }
             }
             (recoveries, lists) = now;
             match pipeline.source_is_back().await {
@@ -113,33 +133,57 @@ async fn lift(pipeline: &Pipeline) {
     }
 }
 
-/// If a list has changed since everybody inside was looked at last, that is done again.
-async fn sweep(books: &Books, store: &dyn Store, pipeline: &Pipeline, watched: &mut BTreeMap<String, u64>) {
-    let swept = sweep_if_changed(books, store, pipeline).await;
-    if matches!(swept, Ok(Some(_)))
+/// If a list has changed since everybody inside was looked at last, whom that can be about is looked at again. `false` if
+/// that has still to be done.
+async fn sweep(
+    books: &Books,
+    store: &dyn Store,
+    pipeline: &Pipeline,
+    swept: &mut Option<Swept>,
+    watched: &mut BTreeMap<String, u64>,
+) -> bool {
+    let begun = sweep_if_changed(books, store, pipeline, swept).await;
+    if matches!(begun, Ok(Some(_)))
         && let Err(error) = pipeline.tell_watched(watched).await
     {
         tracing::error!(%error, "whom the lists name that only watch could not be told");
     }
-    match swept {
+    match &begun {
         Ok(None) => {}
-        Ok(Some(sweep)) => tracing::info!(%sweep, "a list has changed: the members are looked at again"),
+        Ok(Some(sweep)) => tracing::info!(%sweep, "a list has changed: members are looked at again"),
         Err(error) => tracing::error!(%error, "a list has changed, and the members could not be swept"),
     }
+    begun.is_ok()
 }
 
 async fn sweep_if_changed(
     books: &Books,
     store: &dyn Store,
     pipeline: &Pipeline,
+    swept: &mut Option<Swept>,
 ) -> Result<Option<SweepId>, StoreError> {
-    let state = books.lists.state(&store.unpaired(books.lists.lids()).await?);
-    if store.swept().await?.as_ref() == Some(&state) {
-        return Ok(None);
+    let (state, now) = books.lists.moment(store.unpaired(books.lists.lids()).await?);
+    let kept = store.sweep_mark(LISTS).await?;
+    let mut begun = None;
+    if kept.as_ref() != Some(&state) {
+        let before = swept.as_ref().zip(kept.as_ref());
+        let named = before.and_then(|(before, kept)| books.lists.changed_locally(before, kept, &now));
+        let whom = match named {
+            Some(named) => whom(store, &named).await?,
+            None => Whom::Everybody,
+        };
+        begun = pipeline.sweep(Cause::Lists, whom, Some((LISTS, state))).await?;
     }
-    let begun = pipeline.sweep(Cause::Lists, Whom::Everybody, None).await?;
-    store.keep_swept(state).await?;
+    *swept = Some(now);
     Ok(begun)
+}
+
+/// Who inside may be named. Single people are swept by their phones: where somebody's is not known, everybody is.
+async fn whom(store: &dyn Store, named: &Named) -> Result<Whom, StoreError> {
+    let inside = store.present().await?.into_iter().map(|(_, _, person)| person);
+    let phones: Option<BTreeSet<Phone>> =
+        inside.filter(|person| named.may_be(*person)).map(|person| person.phone).collect();
+    Ok(phones.map_or(Whom::Everybody, |phones| Whom::People(phones.into_iter().collect())))
 }
 
 /// The configuration as it was read at the start. It is not taken up while running: a reload says whether the file is
@@ -163,18 +207,19 @@ impl Configured {
         let takeup = match config::load(Some(&self.path), std::env::vars()) {
             Err(error) => Takeup::Refused { what, why: error.to_string() },
             Ok(_) if std::fs::read_to_string(&self.path).ok() == self.text => {
-                Takeup::Taken { what, detail: "as it was".into() }
+                Takeup::Taken { what, detail: "as it was".into(), flaw: None }
             }
             Ok(_) => Takeup::Taken {
                 what,
                 detail: "good, and changed: a restart puts it in force; until then the old one stays".into(),
+                flaw: None,
             },
         };
         tell(&[takeup], &daemon.metrics, &*daemon.store, daemon.wall.now()).await;
     }
 }
 
-/// One look at every file; a reload does the same at once.
+/// One look at every file.
 pub(super) async fn look(books: &Arc<Books>, metrics: &Metrics, store: &dyn Store, now: Timestamp) {
     let looking = books.clone();
     let takeups = aside::run(move || {
@@ -190,14 +235,26 @@ pub(super) async fn look(books: &Arc<Books>, metrics: &Metrics, store: &dyn Stor
     }
 }
 
-/// Asks the source for one person who waits for it; if it answers, everybody is called up.
+/// Whether the source is asked at this look, the `troubled`th since it is in trouble: for a source that is down steadily,
+/// for one that answers with what cannot be used ever less often, since it may be one person's record that is broken.
+fn is_probed(troubled: u32, books: &Books) -> bool {
+    let (round, in_time) = (troubled / PROBE_EVERY, troubled.is_multiple_of(PROBE_EVERY));
+    let is_down = || books.subscriptions.outage().answers.is_none();
+    in_time && round > 0 && (round.is_power_of_two() || round.is_multiple_of(SELDOM) || is_down())
+}
+
+/// Asks the source for one person of whom it said what cannot be used, or else for one who waits for it; if it answers,
+/// everybody is called up.
 async fn probe(books: &Books, store: &dyn Store) {
-    match store.awaiting_recheck(1).await {
-        Ok(waiting) => {
-            for phone in waiting.iter().filter_map(|person| person.phone) {
-                books.subscriptions.fetch(phone, None).await;
-            }
+    let phone = match books.subscriptions.unread() {
+        Some(phone) => Ok(Some(phone)),
+        None => {
+            store.awaiting_recheck(1).await.map(|waiting| waiting.first().and_then(|person| person.phone))
         }
+    };
+    match phone {
+        Ok(Some(phone)) => drop(books.subscriptions.fetch(phone, None).await),
+        Ok(None) => {}
         Err(error) => tracing::error!(%error, "those who wait for a fact could not be found"),
     }
 }

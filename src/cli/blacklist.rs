@@ -216,7 +216,8 @@ fn checked(told: &Value) {
 
 /// An entry with why, who, since and until when.
 fn entry_line(entry: &Value) -> String {
-    let said = [("\"", "/reason", "\""), ("by ", "/by", ""), ("(", "/decision", ")")];
+    let said =
+        [("\"", "/reason", "\""), ("from ", "/source", ""), ("by ", "/by", ""), ("(", "/decision", ")")];
     let mut line = print::text(entry, "/entry");
     for (before, pointer, after) in said {
         let text = print::text(entry, pointer);

@@ -114,7 +114,10 @@ fn files(context: &Context, config: &Config) -> anyhow::Result<Vec<Finding>> {
         now,
     ));
     let told = takeups.into_iter().map(|takeup| match takeup {
-        Takeup::Taken { what, detail } => finding(Grade::Good, &what, detail),
+        Takeup::Taken { what, detail, flaw: None } => finding(Grade::Good, &what, detail),
+        Takeup::Taken { what, detail, flaw: Some(flaw) } => {
+            finding(Grade::Warning, &what, format!("{detail}; {flaw}"))
+        }
         Takeup::Refused { what, why } => finding(Grade::Bad, &what, why),
     });
     Ok(told.collect())

@@ -51,6 +51,11 @@ impl Preview {
             members.len()
         ));
         print::table(&members.iter().map(member).collect::<Vec<_>>());
+        if let Some(hidden) = answer["hidden"].as_u64().filter(|hidden| *hidden > 0) {
+            print::line(&format!(
+                "{hidden} others hide their number: whether it names them is known once the number is"
+            ));
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -138,6 +143,7 @@ impl Publish {
             now,
         };
         let Published { document, added, retracted } = publish(draft).map_err(|why| anyhow!("{why}"))?;
+        self.refuse_accident(before.as_ref(), retracted, config)?;
         let text = document.text();
         let version = document.header.version;
         let signature = signer.sign(text.as_bytes(), &format!("{name} version {version}"));
@@ -152,6 +158,27 @@ impl Publish {
         });
         said(context, &facts);
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// A list of our own that was cut short would have every subscriber let people back in.
+    fn refuse_accident(
+        &self,
+        before: Option<&Document>,
+        retracted: usize,
+        config: &Config,
+    ) -> anyhow::Result<()> {
+        let listed = before.map_or(0, |before| before.entries().len());
+        let most = config.lists.max_shrink;
+        #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 52 bits")]
+        let is_much = retracted as f64 > most * listed as f64;
+        if is_much && self.because.is_none() {
+            bail!(
+                "{retracted} of {listed} entries would be taken back, more than the {:.0} % of `max_shrink`\n  if that is \
+                 meant, say why: --because TEXT",
+                most * 100.0
+            );
+        }
+        Ok(())
     }
 
     fn make_keys(&self) -> anyhow::Result<()> {
@@ -197,25 +224,29 @@ impl Publish {
         let all: Vec<&str> = all.chain([LOCAL]).collect();
         let named: Vec<&str> = self.from.iter().map(String::as_str).collect();
         let names = if named.is_empty() { all } else { named };
+        let local = local_entries(context, config).await?;
+        let (exceptions, local): (Vec<_>, Vec<_>) =
+            local.into_iter().partition(|entry| entry["kind"] == "exception");
         let (mut own, mut left_out) = (Vec::new(), 0);
         for name in names {
             if name == LOCAL {
-                let entries = local_entries(context, config).await?;
-                let people = entries.iter().filter_map(local_entry);
+                let people = local.iter().filter_map(local_entry);
                 let before = own.len();
                 own.extend(people);
-                left_out += entries.len() - (own.len() - before);
+                left_out += local.len() - (own.len() - before);
                 continue;
             }
             let list = lists::read_list(config, name).map_err(|why| anyhow!("{why}"))?;
             left_out += list.len() - list.people();
             own.extend(lists::shared::own_entries(&list, now));
         }
+        let spared: Vec<&str> = exceptions.iter().filter_map(|entry| entry["entry"].as_str()).collect();
+        own.retain(|own| !is_spared(own, &spared));
         Ok((own, left_out))
     }
 }
 
-/// The additions of the local list, by the running daemon or from the store.
+/// The local list, by the running daemon or from the store.
 async fn local_entries(context: &Context, config: &Config) -> anyhow::Result<Vec<Value>> {
     if Daemon::find(config).await?.is_none() && !config.store.path.exists() {
         return Ok(Vec::new());
@@ -227,7 +258,22 @@ async fn local_entries(context: &Context, config: &Config) -> anyhow::Result<Vec
             "the local list is too long to be published; put its entries into a file and name it under [[blacklists]]"
         );
     }
-    Ok(entries.into_iter().filter(|entry| entry["kind"] != "exception").collect())
+    Ok(entries)
+}
+
+/// Whether an exception names that number or LID, or a number's beginning or country.
+fn is_spared(own: &Own, exceptions: &[&str]) -> bool {
+    let (spelled, country) = match own.whom {
+        Either::Phone(phone) => {
+            (phone.e164(), crate::numbering::country_of(phone).map(|code| format!("@{code}")))
+        }
+        Either::Lid(lid) => (lid.jid(), None),
+    };
+    exceptions.iter().any(|entry| {
+        *entry == spelled
+            || country.as_deref() == Some(entry)
+            || entry.strip_suffix('*').is_some_and(|start| spelled.starts_with(start))
+    })
 }
 
 /// An entry of the local list as it is shown; `None` if it names no single person.

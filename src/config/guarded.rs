@@ -186,7 +186,7 @@ pub(super) fn blacklists(read: &Reader<'_>, node: Option<Node>, data_dir: &Path)
     let mut seen = BTreeSet::new();
     let mut lists = Vec::new();
     for block in read.blocks(node, "blacklists")? {
-        let keys = [&["name"], &remote::KEYS[..]].concat();
+        let keys = [&["name", "bad_lines"], &remote::KEYS[..]].concat();
         let mut section = read.section(block, "[[blacklists]]", &keys)?;
         let name = read.required(&mut section, "name")?;
         let word = unique(read, &name, "blacklist", &mut seen)?;
@@ -196,7 +196,9 @@ pub(super) fn blacklists(read: &Reader<'_>, node: Option<Node>, data_dir: &Path)
             return Err(read.at(&name, message));
         }
         let (path, url) = remote::origin(read, &mut section, &word, data_dir)?;
-        lists.push(Blacklist { name: word, path, url });
+        let bad_lines =
+            section.take("bad_lines").map(|node| super::sections::bad_lines(read, &node)).transpose()?;
+        lists.push(Blacklist { name: word, path, bad_lines, url });
     }
     Ok(lists)
 }

@@ -107,6 +107,8 @@ fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
     };
     let server = sections::server(read, section("server"))?;
     let blacklists = guarded::blacklists(read, own, &server.data_dir)?;
+    let taken = blacklists.iter().map(|list| list.name.clone());
+    let shared_lists = shared::shared_lists(read, others, &server.data_dir, taken)?;
     let config = Config {
         store: sections::store(read, section("store"), &server.data_dir)?,
         server,
@@ -124,7 +126,7 @@ fn read(read: &Reader<'_>, root: Node, path: PathBuf) -> Result<Config> {
         alerts: alerts::alerts(read, section("alerts"), &sessions)?,
         sessions,
         groups: guarded::groups(read, top.take("groups"))?,
-        shared_lists: shared::shared_lists(read, others, blacklists.iter().map(|list| list.name.clone()))?,
+        shared_lists,
         blacklists,
         allowlist: guarded::allowlist(read, top.take("allowlist"))?,
         outgoing: guarded::outgoing(read, top.take("outgoing"))?,
@@ -178,7 +180,16 @@ impl Config {
                 list.name
             )
         });
-        plain.chain(idle).chain(shortened).chain(open).chain(told).collect()
+        let read =
+            |list: &&super::SharedList| list.url.as_ref().is_some_and(super::ListUrl::is_open_to_change);
+        let read = self.shared_lists.iter().filter(read).map(|list| {
+            format!(
+                "[[shared_lists]] {}: anybody on the way can read what comes by http:// and keep new versions from you; \
+                 use https://",
+                list.name
+            )
+        });
+        plain.chain(idle).chain(shortened).chain(open).chain(read).chain(told).collect()
     }
 
     /// The block that guards a group: the first whose `match` fits.
@@ -213,7 +224,8 @@ impl Config {
         }
         for list in &self.shared_lists {
             let place = format!("[[shared_lists]] {}", list.name);
-            secrets.extend(list.key.iter().map(|key| (place.clone(), key)));
+            let headers = list.url.iter().flat_map(|url| &url.headers).map(|(_, secret)| secret);
+            secrets.extend(list.key.iter().chain(headers).map(|secret| (place.clone(), secret)));
         }
         secrets.extend(self.alerts.secret.iter().map(|secret| ("[alerts]".into(), secret)));
         for hook in &self.outgoing {

@@ -237,6 +237,18 @@ pub struct Lists {
     pub max_shrink: f64,
     /// ISO country for national spellings.
     pub default_country: Option<String>,
+    /// What a broken line of a blacklist does, where the list does not say.
+    pub bad_lines: BadLines,
+}
+
+/// What a broken line of a blacklist does; it is told with its number in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BadLines {
+    /// Nothing of the edit is taken.
+    #[default]
+    Refuse,
+    /// The rest is taken.
+    Skip,
 }
 
 /// `[[blacklists]]`
@@ -246,6 +258,8 @@ pub struct Blacklist {
     pub name: String,
     /// The text file: the owner's, or the last answer of `url`.
     pub path: PathBuf,
+    /// What a broken line does; `None`: as `[lists]` says.
+    pub bad_lines: Option<BadLines>,
     /// Where that file comes from, if not from the owner.
     pub url: Option<ListUrl>,
 }

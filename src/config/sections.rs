@@ -3,8 +3,8 @@
 //! Each function reads one section with its keys; defaults are already underneath.
 
 use super::{
-    Brake, Lists, Pacing, Policies, Reconcile, ScriptLimits, Server, Silence, Store, Sweep, Wawp, Welcome,
-    Window,
+    BadLines, Brake, Lists, Pacing, Policies, Reconcile, ScriptLimits, Server, Silence, Store, Sweep, Wawp,
+    Welcome, Window,
     error::ConfigError,
     guarded::chain,
     node::{Node, Value},
@@ -114,12 +114,22 @@ fn script_limits(read: &Reader<'_>, node: Node) -> Result<ScriptLimits> {
 }
 
 pub(super) fn lists(read: &Reader<'_>, node: Node) -> Result<Lists> {
-    let mut section = read.section(node, "[lists]", &["max_shrink", "default_country"])?;
+    let mut section = read.section(node, "[lists]", &["max_shrink", "default_country", "bad_lines"])?;
     let default_country = section.take("default_country").map(|node| country(read, &node)).transpose()?;
     Ok(Lists {
         max_shrink: read.share(&read.required(&mut section, "max_shrink")?, "max_shrink")?,
         default_country,
+        bad_lines: bad_lines(read, &read.required(&mut section, "bad_lines")?)?,
     })
+}
+
+/// What a broken line of a list does.
+pub(super) fn bad_lines(read: &Reader<'_>, node: &Node) -> Result<BadLines> {
+    match read.text(node, "bad_lines")?.as_str() {
+        "refuse" => Ok(BadLines::Refuse),
+        "skip" => Ok(BadLines::Skip),
+        _ => Err(read.at(node, "`bad_lines` must be \"refuse\" or \"skip\"")),
+    }
 }
 
 fn country(read: &Reader<'_>, node: &Node) -> Result<String> {

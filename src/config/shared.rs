@@ -1,13 +1,17 @@
 //! `[[shared_lists]]`: lists of other communities, and how far each is trusted.
 
 use super::{
-    Secret,
+    ListUrl, Secret,
     error::ConfigError,
     guarded::unique,
     node::Node,
     read::{Reader, nearest},
+    remote,
 };
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
@@ -18,8 +22,10 @@ pub struct SharedList {
     pub name: String,
     /// The name that its document must bear.
     pub published_as: String,
-    /// The document; its signature is beside it, with `.minisig` behind the name.
+    /// The document, the owner's or the last answer of `url`; its signature is beside it, with `.minisig` behind the name.
     pub path: PathBuf,
+    /// Where the two files come from, if not from the owner.
+    pub url: Option<ListUrl>,
     /// Who must have signed it: a minisign public key, `RW…`.
     pub public_key: String,
     /// What its hashes are made with, where it has hashes.
@@ -51,18 +57,19 @@ impl Trust {
     }
 }
 
-const KEYS: [&str; 6] = ["name", "published_as", "path", "public_key", "key", "trust"];
+const KEYS: [&str; 5] = ["name", "published_as", "public_key", "key", "trust"];
 
-/// Reads the blocks. `taken` are the names of the blacklists: one name means one list everywhere.
+/// Reads the blocks. What comes from a URL is put into `data_dir`. `taken` are the names of the blacklists: one name means one list everywhere.
 pub(super) fn shared_lists(
     read: &Reader<'_>,
     node: Option<Node>,
+    data_dir: &Path,
     taken: impl Iterator<Item = String>,
 ) -> Result<Vec<SharedList>> {
     let mut seen: BTreeSet<String> = taken.collect();
     let mut lists = Vec::new();
     for block in read.blocks(node, "shared_lists")? {
-        let mut section = read.section(block, "[[shared_lists]]", &KEYS)?;
+        let mut section = read.section(block, "[[shared_lists]]", &[&KEYS[..], &remote::KEYS].concat())?;
         let node = read.required(&mut section, "name")?;
         let name = unique(read, &node, "list", &mut seen)?;
         if matches!(name.as_str(), "allowlist" | "local" | "import") || name.contains(['/', '\\', '.']) {
@@ -78,9 +85,11 @@ pub(super) fn shared_lists(
             return Err(read.at(&public_key, message));
         }
         let published_as = section.take("published_as").map(|node| read.word(&node, "published_as"));
+        let (path, url) = remote::origin(read, &mut section, &name, data_dir)?;
         lists.push(SharedList {
             published_as: published_as.transpose()?.unwrap_or_else(|| name.clone()),
-            path: read.path(&read.required(&mut section, "path")?, "path")?,
+            path: if url.is_some() { path.with_extension("list") } else { path },
+            url,
             key: section.take("key").map(|node| read.secret(node, "key")).transpose()?,
             trust: section.take("trust").map(|node| trust(read, &node)).transpose()?.unwrap_or_default(),
             public_key: text,

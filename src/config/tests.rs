@@ -118,7 +118,10 @@ fn every_key_of_the_example_is_accepted() {
     assert_eq!(headers[0].1.expose(), Ok("x"));
     assert_eq!(pointers[2], "/expires_at");
     assert_eq!(config.outgoing[0].events.len(), 3);
-    assert_eq!(config.secret_problems().len(), 9, "{:?}", config.secret_problems());
+    let us = config.shared_lists[1].url.as_ref().unwrap();
+    assert_eq!((us.url.path(), us.refresh), ("/us.list", Duration::from_secs(3600)));
+    assert_eq!(config.shared_lists[1].path, Path::new("/var/lib/perimeterd/kept/fetched/us.list"));
+    assert_eq!(config.secret_problems().len(), 10, "{:?}", config.secret_problems());
 }
 
 #[test]

@@ -18,13 +18,13 @@ use crate::{
     store::LocalEntry,
     takeup::Takeup,
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -44,7 +44,7 @@ pub struct ListBook {
     pub(super) shared: Vec<SharedList>,
     generation: AtomicU64,
     /// The accounts behind the numbers.
-    resolved: RwLock<Arc<Resolved>>,
+    resolved: ArcSwap<Resolved>,
 }
 
 struct List {
@@ -97,6 +97,7 @@ impl ListBook {
         let mut takeups = Vec::new();
         let mut open = |name: &str, path: &Path, download: Option<Download>| {
             let (file, takeup) = open(rules(config, name, path, kept_dir), now);
+            drop(file.take_replaced());
             let list = List { name: name.into(), file, download: download.map(Arc::new) };
             takeups.extend(list.worth_telling(takeup));
             list
@@ -105,7 +106,7 @@ impl ListBook {
         let blacklists =
             blacklists.map(|list| open(&list.name, &list.path, Download::open(list, now))).collect();
         let allowlist = config.allowlist.as_ref().map(|path| open(ALLOWLIST, path, None));
-        let resolved = RwLock::default();
+        let resolved = ArcSwap::default();
         let (local, local_due, context) = (ArcSwap::default(), AtomicBool::new(false), context(config));
         let generation = AtomicU64::new(1);
         let (shared, told) = open_shared(config, kept_dir, now, keeps);
@@ -148,10 +149,7 @@ impl ListBook {
 
     /// Looks at every file. To be called every half second or so, where blocking is allowed.
     pub fn poll(&self, now: Timestamp) -> Vec<Takeup> {
-        let takeups: Vec<Takeup> = self
-            .lists()
-            .filter_map(|list| list.file.poll(now).and_then(|takeup| list.worth_telling(takeup)))
-            .collect();
+        let takeups: Vec<Takeup> = self.lists().filter_map(|list| list.poll(now)).collect();
         let ended = self.local.load().after(now);
         let any_ended = ended.is_some();
         ended.into_iter().for_each(|standing| self.local.store(Arc::new(standing)));
@@ -295,15 +293,14 @@ impl ListBook {
         lids
     }
 
-    /// What the lists say, in short, with those of their LIDs that nobody could match: while it is the same, nobody
-    /// inside can be on a list now who was not before.
-    pub fn state(&self, unpaired: &[Lid]) -> String {
+    /// What the lists say, in short, with that of the local one, and those of their LIDs that nobody could match.
+    pub(super) fn state_with(&self, local: [u8; 32], unpaired: &[Lid]) -> String {
         let mut digest = Sha256::new();
         for list in self.lists() {
             digest.update(list.name.as_bytes());
             digest.update(list.file.in_force().map_or([0; 32], |held| held.digest));
         }
-        digest.update(self.local.load().fingerprint());
+        digest.update(local);
         for list in &self.shared {
             digest.update(list.name().as_bytes());
             digest.update(list.state());
@@ -321,8 +318,7 @@ impl ListBook {
 
     /// Takes what is known of the accounts behind [`ListBook::numbers`]; what was known before is forgotten.
     pub fn resolve(&self, replies: Vec<NumberReply>) {
-        let resolved = Arc::new(Resolved::new(replies));
-        *self.resolved.write().unwrap_or_else(PoisonError::into_inner) = resolved;
+        self.resolved.store(Arc::new(Resolved::new(replies)));
     }
 
     /// What each blacklist of the configuration says of somebody.
@@ -343,8 +339,8 @@ impl ListBook {
         &self.context
     }
 
-    pub(super) fn resolved(&self) -> Arc<Resolved> {
-        self.resolved.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn resolved(&self) -> Guard<Arc<Resolved>> {
+        self.resolved.load()
     }
 
     /// Grows whenever a list was taken, or may name somebody inside whom it did not before.
@@ -365,6 +361,11 @@ impl ListBook {
         own.or_else(|| self.shared_list(name).map(SharedList::what)).unwrap_or_default()
     }
 
+    /// Whether somebody may be writing a list's file at this moment.
+    pub fn is_unsettled(&self, name: &str) -> bool {
+        self.lists().any(|list| list.name == name && list.file.is_unsettled())
+    }
+
     /// Takes a list's file as it is now, however small, as long as it is there and can be read.
     ///
     /// # Errors
@@ -380,7 +381,7 @@ impl ListBook {
             let names: Vec<&str> = own.chain(self.shared.iter().map(SharedList::name)).collect();
             return Err(format!("there is no list `{name}`; there are: {}", names.join(", ")));
         };
-        let detail = list.file.accept(now)?;
+        let detail = list.accept(now)?;
         self.generation.fetch_add(1, Ordering::SeqCst);
         Ok(format!("{}: {detail}", list.file.what()))
     }
@@ -403,7 +404,7 @@ impl ListBook {
             entries: list.entries().map(|(entries, _)| entries),
             loaded_at: list.entries().map(|(_, at)| at),
             waiting: list.waiting(),
-            fetched: None,
+            fetched: list.download().map(|download| download.freshness()),
             shared: list.standing(),
         };
         self.lists().map(line).chain(self.shared.iter().map(of_others)).collect()
@@ -411,7 +412,8 @@ impl ListBook {
 
     /// The lists that come from URLs.
     pub fn downloads(&self) -> Vec<Arc<Download>> {
-        self.lists().filter_map(|list| list.download.clone()).collect()
+        let shared = self.shared.iter().filter_map(|list| list.download().cloned());
+        self.lists().filter_map(|list| list.download.clone()).chain(shared).collect()
     }
 
     fn lists(&self) -> impl Iterator<Item = &List> {
@@ -424,6 +426,19 @@ impl List {
     fn worth_telling(&self, takeup: Takeup) -> Option<Takeup> {
         let is_awaited = self.download.as_ref().is_some_and(|download| !download.is_there());
         (!is_awaited).then_some(takeup)
+    }
+
+    fn poll(&self, now: Timestamp) -> Option<Takeup> {
+        let takeup = self.file.poll(now);
+        // Tens of megabytes: not to be held a moment longer.
+        drop(self.file.take_replaced());
+        self.worth_telling(takeup?)
+    }
+
+    fn accept(&self, now: Timestamp) -> Result<String, String> {
+        let accepted = self.file.accept(now);
+        drop(self.file.take_replaced());
+        accepted
     }
 
     /// Why the list as it is now is not in force.

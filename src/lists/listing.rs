@@ -68,10 +68,12 @@ impl ListBook {
         }
     }
 
-    /// Whether a blacklist other than the local one names what is spelled there, or might.
+    /// Whether something besides an entry of the local list for just that names what is spelled there, or might: another
+    /// blacklist, or a prefix or a country on the local one.
     pub fn is_named_elsewhere(&self, spelled: &Spelled, now: Timestamp) -> bool {
         // Which lists have a prefix or a country nobody looks up: an exception does no harm.
         spelled.person.is_nobody()
+            || self.local().additions.rule(spelled.person, now).is_some()
             || self.each_blacklist(spelled.person, now).any(|found| !matches!(found, Ok(None)))
             || !matches!(self.shared_entry(spelled.person, now), Ok(None))
     }

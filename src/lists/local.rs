@@ -162,6 +162,12 @@ impl Table {
         let stands = |entry: &&Arc<LocalEntry>| entry.expires_at.is_none_or(|end| end > now);
         let by_phone = || self.phones.get(&person.phone?).filter(stands);
         let by_lid = || self.lids.get(&person.lid?).filter(stands);
+        by_phone().or_else(by_lid).or_else(|| self.rule(person, now))
+    }
+
+    /// The prefix or the country that somebody falls under.
+    pub(super) fn rule(&self, person: Person, now: Timestamp) -> Option<&Arc<LocalEntry>> {
+        let stands = |entry: &&Arc<LocalEntry>| entry.expires_at.is_none_or(|end| end > now);
         let by_prefix = || {
             let digits = person.phone.filter(|_| !self.prefixes.is_empty())?.digits();
             (1..=digits.len()).rev().find_map(|length| self.prefixes.get(&digits[..length]).filter(stands))
@@ -170,7 +176,7 @@ impl Table {
             let phone = person.phone.filter(|_| !self.countries.is_empty())?;
             self.countries.get(&numbering::country_of(phone)?).filter(stands)
         };
-        by_phone().or_else(by_lid).or_else(by_prefix).or_else(by_country)
+        by_prefix().or_else(by_country)
     }
 
     /// Likewise for somebody of whom only the LID is known, by the accounts of numbers.
@@ -251,6 +257,7 @@ pub(super) fn hit(entry: &LocalEntry) -> ListHit {
         list: LOCAL.into(),
         entry: entry.entry.clone(),
         reason: entry.reason.clone(),
+        source: Some(entry.by.clone()),
         added_at: Some(entry.added_at),
         expires_at: entry.expires_at,
     }

@@ -4,13 +4,18 @@
 //! and the digits of a LID never match a number, a prefix or a country.
 
 mod book;
+mod keys;
+mod lines;
 mod listing;
 mod local;
+mod notes;
 mod parse;
+mod ranges;
 mod reading;
 mod resolved;
 mod set;
 pub mod shared;
+mod swept;
 mod url;
 
 #[cfg(test)]
@@ -19,7 +24,8 @@ mod tests;
 pub use book::{ListBook, Summary};
 pub use listing::Listing;
 pub use local::{Line, Spelled};
-pub use parse::{LineProblem, ParseContext, parse};
+pub use parse::ParseContext;
 pub use reading::read_list;
 pub use set::ListSet;
-pub use url::{Download, Freshness};
+pub use swept::{Named, Swept};
+pub use url::{Download, Freshness, Looked};

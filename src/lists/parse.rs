@@ -1,8 +1,6 @@
-//! The text of a list: one entry a line, what may stand behind it, and what is wrong with a line.
-//!
-//! Excerpts in problems are shortened like every number in a log: two digits at either end.
+//! A line of a list: whom it names, what may stand behind that, and what is wrong with it. Pure.
 
-use super::set::{Entry, Gather, ListSet, Note};
+use super::{notes::Note, set::Entry};
 use crate::{
     clock::parse_end,
     ids::{Jid, Phone},
@@ -17,50 +15,6 @@ pub struct ParseContext {
     pub default_country: Option<String>,
     /// Where an expiry date's day ends.
     pub time_zone: TimeZone,
-}
-
-/// What is wrong with a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineProblem {
-    /// From 1.
-    pub line: usize,
-    /// In characters, from 1.
-    pub column: usize,
-    /// One sentence.
-    pub message: String,
-    /// The line with its numbers shortened.
-    pub snippet: String,
-}
-
-/// After so many broken lines the rest is not looked at.
-const MOST_PROBLEMS: usize = 20;
-
-/// Reads a list.
-///
-/// # Errors
-/// The broken lines, at least one and at most twenty: then nothing of the list counts.
-pub fn parse(text: &str, context: &ParseContext) -> Result<ListSet, Vec<LineProblem>> {
-    let mut gather = Gather::default();
-    let mut problems = Vec::new();
-    for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
-        match read_line(line, context) {
-            Ok(Some((entry, note))) => gather.add(entry, note),
-            Ok(None) => {}
-            Err((at, message)) => {
-                let column = line.get(..at).map_or(1, |before| before.chars().count() + 1);
-                problems.push(LineProblem {
-                    line: index + 1,
-                    column,
-                    message,
-                    snippet: numbering::shortened(line.trim_end()),
-                });
-                if problems.len() == MOST_PROBLEMS {
-                    break;
-                }
-            }
-        }
-    }
-    if problems.is_empty() { Ok(gather.finish()) } else { Err(problems) }
 }
 
 /// Where in the line, in bytes, and what.
@@ -111,14 +65,14 @@ pub(super) fn read_entry(head: &str, context: &ParseContext) -> Result<Entry, St
         let fits = (1..=14).contains(&digits.len())
             && digits.bytes().all(|b| b.is_ascii_digit())
             && !digits.starts_with('0');
-        return match fits {
-            true => Ok(Entry::Prefix(digits.into())),
-            false => Err("this is not a prefix; prefixes are like +92*".into()),
+        return match digits.parse() {
+            Ok(digits) if fits => Ok(Entry::Prefix(digits)),
+            _ => Err("this is not a prefix; prefixes are like +92*".into()),
         };
     }
     let phone = Phone::parse(head).or_else(|| numbering::spelled(head, context.default_country.as_deref()));
     phone.map(Entry::Number).ok_or_else(|| {
-        let looks_national = head.chars().all(|c| c.is_ascii_digit() || " -()./".contains(c));
+        let looks_national = head.chars().all(|c| c.is_ascii_digit() || numbering::is_between_digits(c));
         match (looks_national, &context.default_country) {
             (true, None) => {
                 "this is not an international number; write +49…, or set `default_country` in [lists] \
@@ -131,7 +85,10 @@ pub(super) fn read_entry(head: &str, context: &ParseContext) -> Result<Entry, St
     })
 }
 
-/// Reads `reason=… expires=… # comment` from a byte of the line on.
+/// What may stand behind an entry.
+const KEYS: [&str; 3] = ["reason=", "source=", "expires="];
+
+/// Reads `reason=… source=… expires=… # comment` from a byte of the line on.
 fn read_note(line: &str, from: usize, context: &ParseContext) -> Result<Note, Wrong> {
     let mut note = Note::default();
     let mut at = from;
@@ -141,30 +98,68 @@ fn read_note(line: &str, from: usize, context: &ParseContext) -> Result<Note, Wr
         if rest.is_empty() || rest.starts_with('#') {
             return Ok(note);
         }
-        if let Some(value) = rest.strip_prefix("reason=") {
-            let value_at = at + "reason=".len();
-            let (reason, length) = read_reason(value).map_err(|message| (value_at, message))?;
-            note.reason = (!reason.is_empty()).then(|| reason.into());
-            at = value_at + length;
-        } else if let Some(value) = rest.strip_prefix("expires=") {
-            let value_at = at + "expires=".len();
-            let length = value.find(|c: char| c.is_whitespace() || c == '#').unwrap_or(value.len());
-            note.expires_at =
-                Some(parse_end(&value[..length], &context.time_zone).map_err(|m| (value_at, m))?);
-            at = value_at + length;
-        } else {
-            return Err((at, "only `reason=…`, `expires=2027-01-31` and `# comments` may stand here".into()));
+        let Some(key) = KEYS.into_iter().find(|key| rest.starts_with(key)) else {
+            let known = "only `reason=…`, `source=…`, `expires=2027-01-31` and `# comments` may stand here";
+            return Err((at, known.into()));
+        };
+        let value_at = at + key.len();
+        let (text, length) = read_value(key, &line[value_at..]).map_err(|(at, why)| (value_at + at, why))?;
+        let is_second = match key {
+            "reason=" => note.reason.is_some(),
+            "source=" => note.source.is_some(),
+            _ => note.expires_at.is_some(),
+        };
+        if is_second {
+            return Err((at, format!("`{key}…` stands twice on the line; leave one")));
         }
+        let kept = || (!text.is_empty()).then(|| text.into());
+        match key {
+            "reason=" => note.reason = kept(),
+            "source=" => note.source = kept(),
+            _ => {
+                let end = parse_end(text, &context.time_zone).map_err(|message| (value_at, message))?;
+                note.expires_at = Some(end);
+            }
+        }
+        at = value_at + length;
     }
 }
 
-/// A reason, quoted or up to ` expires=` or a comment, and how many bytes it took.
-fn read_reason(value: &str) -> Result<(&str, usize), String> {
+/// A value, quoted or up to the next key or a comment, and how many bytes it took. A date is one word.
+fn read_value<'a>(key: &str, value: &'a str) -> Result<(&'a str, usize), Wrong> {
     if let Some(quoted) = value.strip_prefix('"') {
-        let end = quoted.find('"').ok_or("the quoted reason has no closing quote")?;
+        let name = key.trim_end_matches('=');
+        let end = quoted.find('"').ok_or_else(|| (0, format!("the quoted {name} has no closing quote")))?;
         return Ok((&quoted[..end], end + 2));
     }
     let comment = value.find('#').unwrap_or(value.len());
-    let end = value[..comment].find(" expires=").unwrap_or(comment);
-    Ok((value[..end].trim(), end))
+    let end = match key {
+        "expires=" => value[..comment].find(char::is_whitespace),
+        _ => next_key(&value[..comment]),
+    };
+    let end = end.unwrap_or(comment);
+    match misspelt(&value[..end]) {
+        Some((at, key)) => {
+            Err((at, format!("write `{key}` in small letters and without a space, or quote the text")))
+        }
+        None => Ok((value[..end].trim(), end)),
+    }
+}
+
+/// Where a word begins that is another key.
+fn next_key(value: &str) -> Option<usize> {
+    let spaces = value.char_indices().filter(|(_, c)| c.is_whitespace());
+    let mut words = spaces.map(|(at, space)| at + space.len_utf8());
+    words.find(|at| KEYS.iter().any(|key| value[*at..].starts_with(key)))
+}
+
+/// Where a text has a word that would be a key in another spelling: `Expires=`, `expires =`. As a part of a reason it would
+/// end nothing.
+fn misspelt(value: &str) -> Option<(usize, &'static str)> {
+    value.match_indices('=').find_map(|(at, _)| {
+        let before = value[..at].trim_end();
+        let word = before.rsplit(char::is_whitespace).next().unwrap_or(before);
+        let key = KEYS.into_iter().find(|key| word.eq_ignore_ascii_case(key.trim_end_matches('=')))?;
+        Some((before.len() - word.len(), key))
+    })
 }

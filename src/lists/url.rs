@@ -2,39 +2,69 @@
 //!
 //! The file is followed and judged like one of the owner's ([`crate::kept`]): an answer that is empty, broken or shrunk
 //! waits for `accept`, and a start without the network finds the last one. When is looked is the caller's business.
+//!
+//! A signed list is two files. They are put down together, once the signature is of that list; what that means is the
+//! caller's business, too.
 
 use crate::{
     aside,
     clock::{Timestamp, format_duration},
-    config,
+    config::{self, ListUrl},
     fetch::{self, Fetched, Schedule, Seen, Source},
+    kept::is_same,
     transport::Transport,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
-    fs,
-    io::{self, BufRead as _, BufReader},
+    fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tempfile::NamedTempFile;
+use url::Url;
 
 /// Bytes that are taken of one list: forty million lines with reasons.
 const MOST: u64 = 2 << 30;
 
+/// Bytes that are taken of a signature.
+const MOST_OF_A_SIGNATURE: u64 = 64 << 10;
+
+/// A list and its signature are two files, and neither changes with the other: so many looks in a row may find two that do
+/// not fit, over some minutes, before they are put down as they are, to be refused.
+const UNFIT_LOOKS: u32 = 3;
+
 /// A list that comes from a URL.
 pub struct Download {
     name: String,
-    source: Source,
-    file: PathBuf,
+    /// Its name in messages.
+    what: String,
+    url: Url,
+    /// The list itself, and what belongs to it.
+    files: Vec<Wanted>,
+    /// Whether the files, at these places, belong together.
+    fits: Fits,
     state: Mutex<State>,
 }
 
+/// A file that is fetched.
+struct Wanted {
+    source: Source,
+    /// What goes before a failure, where there is more than one file.
+    whose: &'static str,
+    /// Where it is put.
+    place: PathBuf,
+}
+
+type Fits = Arc<dyn Fn(&[PathBuf]) -> bool + Send + Sync>;
+
 struct State {
-    seen: Seen,
+    /// One for each file.
+    seen: Vec<Seen>,
     freshness: Freshness,
     schedule: Schedule,
+    /// Looks in a row that found files which do not belong together.
+    unfit: u32,
 }
 
 /// How a list's server has been doing.
@@ -48,12 +78,23 @@ pub struct Freshness {
     pub why: Option<String>,
 }
 
+/// What a look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// It is as it was.
+    Same,
+    /// There is another one.
+    New,
+    /// Its files do not belong together, as while they are being replaced: the next look may tell.
+    Unfit,
+}
+
 /// What is kept beside the file.
 #[derive(Serialize, Deserialize)]
 struct Note {
     /// Which address it is from: what was asked with means nothing to another one.
     of: String,
-    seen: Seen,
+    seen: Vec<Seen>,
     fetched_at: Timestamp,
 }
 
@@ -61,19 +102,58 @@ impl Download {
     /// `None` for a list that is the owner's own file.
     pub(super) fn open(list: &config::Blacklist, now: Timestamp) -> Option<Self> {
         let url = list.url.as_ref()?;
-        let source =
-            Source { url: url.url.clone(), headers: url.headers.clone(), patience: url.timeout, most: MOST };
-        let note: Option<Note> =
-            fs::read(beside(&list.path)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let note = note.filter(|note| note.of == address(&source));
+        let file = Wanted::new(url, &list.path, MOST);
+        Some(Self::opened(
+            &list.name,
+            format!("blacklist {}", list.name),
+            url,
+            vec![file],
+            Arc::new(|_| true),
+            now,
+        ))
+    }
+
+    /// A list with its signature, whose address and place both have `.minisig` behind them. Nothing is put down while they
+    /// do not fit, unless they never come to.
+    pub(super) fn signed(
+        name: &str,
+        what: String,
+        url: &ListUrl,
+        places: [&Path; 2],
+        fits: impl Fn(&Path, &Path) -> bool + Send + Sync + 'static,
+        now: Timestamp,
+    ) -> Self {
+        let [list, signature] = places;
+        let mut of_signature = url.clone();
+        of_signature.url.set_path(&format!("{}.minisig", url.url.path()));
+        let signature = Wanted::new(&of_signature, signature, MOST_OF_A_SIGNATURE);
+        let files = vec![
+            Wanted::new(url, list, super::shared::MOST),
+            Wanted { whose: "its signature: ", ..signature },
+        ];
+        let fits = move |files: &[PathBuf]| matches!(files, [list, signature] if fits(list, signature));
+        Self::opened(name, what, url, files, Arc::new(fits), now)
+    }
+
+    fn opened(
+        name: &str,
+        what: String,
+        url: &ListUrl,
+        files: Vec<Wanted>,
+        fits: Fits,
+        now: Timestamp,
+    ) -> Self {
+        let note = files.first().and_then(|file| fs::read(beside(&file.place)).ok());
+        let note: Option<Note> = note.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let note = note.filter(|note| note.of == address(&url.url) && note.seen.len() == files.len());
         let fetched_at = note.as_ref().map(|note| note.fetched_at);
         let state = State {
-            seen: note.map(|note| note.seen).unwrap_or_default(),
+            seen: note.map_or_else(|| vec![Seen::default(); files.len()], |note| note.seen),
             freshness: Freshness { fetched_at, ..Freshness::default() },
             schedule: Schedule::new(url.refresh, fetched_at, now),
+            unfit: 0,
         };
-        let state = Mutex::new(state);
-        Some(Self { name: list.name.clone(), source, file: list.path.clone(), state })
+        Self { name: name.into(), what, url: url.url.clone(), files, fits, state: Mutex::new(state) }
     }
 
     /// The list's name.
@@ -81,14 +161,19 @@ impl Download {
         &self.name
     }
 
+    /// The list's name in messages.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// The server's name.
     pub fn host(&self) -> &str {
-        fetch::host(&self.source.url)
+        fetch::host(&self.url)
     }
 
     /// Whether there ever was an answer.
     pub(super) fn is_there(&self) -> bool {
-        self.file.exists()
+        self.files.iter().all(|file| file.place.exists())
     }
 
     /// Why it is not there.
@@ -107,72 +192,75 @@ impl Download {
         self.state().freshness.clone()
     }
 
-    /// Looks for another version and puts it in the file's place, whole. `now` is schedule time. Answers whether there was
-    /// one.
+    /// Looks for another version and puts it in its place, whole. `now` is schedule time.
     ///
     /// # Errors
     /// One sentence why nobody can tell; what is there stays.
-    pub async fn look(&self, web: &dyn Transport, now: impl Fn() -> Timestamp) -> Result<bool, String> {
-        // Without its file a version that we have seen is of no use.
-        let seen = if self.is_there() { self.state().seen.clone() } else { Seen::default() };
-        let folder = self.file.parent().unwrap_or(Path::new("."));
-        let looked = match fetch::fetch(web, &self.source, &seen, folder).await {
-            Ok(Fetched::Unchanged) => Ok((seen, false)),
-            Ok(Fetched::New { file, seen }) => self.put(file).await.map(|is_new| (seen, is_new)),
-            Err(why) => Err(why),
-        };
-        let looked = looked.and_then(|(seen, is_new)| {
-            let note = Note { of: address(&self.source), seen: seen.clone(), fetched_at: now() };
-            let told = |error: io::Error| format!("{} cannot be written ({error})", folder.display());
-            keep(&beside(&self.file), &note).map_err(told)?;
-            Ok((seen, is_new))
-        });
-        self.note(looked, now())
-    }
-
-    /// Puts an answer in the file's place, unless it is the same: a server that knows no versions sends it each time. Answers
-    /// whether it is another one.
-    async fn put(&self, file: NamedTempFile) -> Result<bool, String> {
-        let place = self.file.clone();
-        let put = move || {
-            if is_same(file.path(), &place)? {
-                return Ok(false);
-            }
-            file.persist(&place).map(|_| true).map_err(|error| error.error)
-        };
-        let put = aside::run(put).await.map_err(|died| died.to_string())?;
-        put.map_err(|error: io::Error| format!("{} cannot be written ({error})", self.file.display()))
-    }
-
-    fn note(&self, looked: Result<(Seen, bool), String>, now: Timestamp) -> Result<bool, String> {
+    pub async fn look(&self, web: &dyn Transport, now: impl Fn() -> Timestamp) -> Result<Looked, String> {
+        let looked = self.looked(web, &now).await;
         let mut state = self.state();
-        match looked {
-            Ok((seen, is_new)) => {
-                state.seen = seen;
-                state.freshness = Freshness { fetched_at: Some(now), ..Freshness::default() };
-                state.schedule.succeeded(now);
-                Ok(is_new)
+        match &looked {
+            Ok((Looked::Unfit, _)) => {
+                state.unfit += 1;
+                state.freshness.why = Some("the list and its signature do not fit yet".into());
+                state.schedule.failed(now(), fastrand::f64());
+            }
+            Ok((_, seen)) => {
+                state.seen.clone_from(seen);
+                state.freshness = Freshness { fetched_at: Some(now()), ..Freshness::default() };
+                state.schedule.succeeded(now());
+                state.unfit = 0;
             }
             Err(why) => {
-                state.freshness.failing_since.get_or_insert(now);
+                state.freshness.failing_since.get_or_insert(now());
                 state.freshness.why = Some(why.clone());
-                state.schedule.failed(now, fastrand::f64());
-                Err(why)
+                state.schedule.failed(now(), fastrand::f64());
             }
         }
+        looked.map(|(looked, _)| looked)
+    }
+
+    async fn looked(
+        &self,
+        web: &dyn Transport,
+        now: &impl Fn() -> Timestamp,
+    ) -> Result<(Looked, Vec<Seen>), String> {
+        // Without its file a version that we have seen is of no use.
+        let mut seen =
+            if self.is_there() { self.state().seen.clone() } else { vec![Seen::default(); self.files.len()] };
+        let folder = self.files[0].place.parent().unwrap_or(Path::new("."));
+        let mut found = Vec::with_capacity(self.files.len());
+        for (file, seen) in self.files.iter().zip(&mut seen) {
+            let fetched = fetch::fetch(web, &file.source, seen, folder).await;
+            found.push(match fetched.map_err(|why| format!("{}{why}", file.whose))? {
+                Fetched::Unchanged => None,
+                Fetched::New { file, seen: told } => {
+                    *seen = told;
+                    Some(file)
+                }
+            });
+        }
+        let may_be_unfit = self.state().unfit >= UNFIT_LOOKS;
+        let (places, fits) = (self.files.iter().map(|file| file.place.clone()).collect(), self.fits.clone());
+        let put = aside::run(move || put(found, places, |files| may_be_unfit || fits(files))).await;
+        let told = |error: io::Error| format!("{} cannot be written ({error})", folder.display());
+        let looked = put.map_err(|died| died.to_string())?.map_err(told)?;
+        if looked != Looked::Unfit {
+            let note = Note { of: address(&self.url), seen: seen.clone(), fetched_at: now() };
+            keep(&beside(&self.files[0].place), &note).map_err(told)?;
+        }
+        Ok((looked, seen))
     }
 
     /// What operators read when its server fails.
     pub fn trouble(&self, why: &str, now: Timestamp) -> String {
-        let name = &self.name;
+        let what = &self.what;
         match self.freshness().fetched_at {
             Some(at) => format!(
-                "blacklist {name} cannot be fetched: {why}; the one fetched {} ago stays in force",
+                "{what} cannot be fetched: {why}; the one fetched {} ago stays in force",
                 format_duration(now.since(at))
             ),
-            None => format!(
-                "blacklist {name} cannot be fetched: {why}; it never was, so whom it names is unknown"
-            ),
+            None => format!("{what} cannot be fetched: {why}; it never was, so whom it names is unknown"),
         }
     }
 
@@ -181,31 +269,56 @@ impl Download {
     }
 }
 
-/// The address, as far as it is to be recognised: it may hold a secret.
-fn address(source: &Source) -> String {
-    hex::encode(Sha256::digest(source.url.as_str()))
+impl Wanted {
+    fn new(url: &ListUrl, place: &Path, most: u64) -> Self {
+        let source =
+            Source { url: url.url.clone(), headers: url.headers.clone(), patience: url.timeout, most };
+        Self { source, whose: "", place: place.to_owned() }
+    }
 }
 
-/// Whether two files hold the same; one that is not there holds nothing.
-fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
-    let Ok(theirs) = fs::File::open(other) else { return Ok(false) };
-    let ours = fs::File::open(one)?;
-    if ours.metadata()?.len() != theirs.metadata()?.len() {
-        return Ok(false);
+/// Puts answers in the places of the files, unless they are the same: a server that knows no versions sends them each time.
+/// `None` is a file that is as it was.
+fn put(
+    found: Vec<Option<NamedTempFile>>,
+    places: Vec<PathBuf>,
+    fits: impl Fn(&[PathBuf]) -> bool,
+) -> io::Result<Looked> {
+    let mut new = Vec::with_capacity(found.len());
+    for (file, place) in found.into_iter().zip(&places) {
+        new.push(match file {
+            Some(file) if place.exists() && is_same(file.path(), place)? => None,
+            other => other,
+        });
     }
-    let (mut ours, mut theirs) = (BufReader::new(ours), BufReader::new(theirs));
-    loop {
-        let (here, there) = (ours.fill_buf()?, theirs.fill_buf()?);
-        let length = here.len().min(there.len());
-        if here[..length] != there[..length] {
-            return Ok(false);
-        }
-        if length == 0 {
-            return Ok(here.len() == there.len());
-        }
-        ours.consume(length);
-        theirs.consume(length);
+    if new.iter().all(Option::is_none) {
+        return Ok(Looked::Same);
     }
+    let here = new.iter().zip(&places);
+    let here: Vec<_> = here
+        .map(|(file, place)| file.as_ref().map_or(place.clone(), |file| file.path().to_owned()))
+        .collect();
+    if !fits(&here) {
+        return Ok(Looked::Unfit);
+    }
+    if let [Some(_), Some(_)] = new[..] {
+        // A stop between the two leaves a list without its signature, which is fetched again, never one with another's.
+        match fs::remove_file(&places[1]) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    for (file, place) in new.into_iter().zip(&places) {
+        if let Some(file) = file {
+            file.persist(place).map_err(|error| error.error)?;
+        }
+    }
+    Ok(Looked::New)
+}
+
+/// An address, as far as it is to be recognised: it may hold a secret.
+fn address(url: &Url) -> String {
+    hex::encode(Sha256::digest(url.as_str()))
 }
 
 /// Where a file's note is.

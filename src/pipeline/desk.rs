@@ -18,8 +18,13 @@ const LOOKS_AT_ONCE: usize = 64;
 /// Runs of sweeps whose facts are being fetched: few, so that whoever joins finds the sources free.
 const LOOK_UPS: usize = 4;
 
-/// Runs of one person in one group are made one after the other.
-type Turn = (GroupId, Option<PersonId>);
+/// Runs of one person are made one after the other, wherever they are: the next one reads the tags that the last one set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Turn {
+    Person(PersonId),
+    /// Runs about nobody.
+    Group(GroupId),
+}
 
 /// The runs in hand.
 #[derive(Default)]
@@ -31,7 +36,7 @@ pub(super) struct Desk {
     pub(super) shelved: VecDeque<Unfetched>,
     looking_up: usize,
     /// Turns taken, with the runs that wait for theirs.
-    pub(super) turns: HashMap<Turn, VecDeque<DecisionId>>,
+    turns: HashMap<Turn, VecDeque<DecisionId>>,
     /// Runs whose facts have come.
     pub(super) ready: VecDeque<(RunInput, Facts)>,
     /// Everything in `queue`, `looks`, `turns` and under way, so that a retry does not take a run twice.
@@ -147,5 +152,8 @@ impl Desk {
 }
 
 fn turn(input: &RunInput) -> Turn {
-    (input.group.id.clone(), input.member.as_ref().map(|member| member.id))
+    match &input.member {
+        Some(member) => Turn::Person(member.id),
+        None => Turn::Group(input.group.id.clone()),
+    }
 }

@@ -129,6 +129,20 @@ impl Gathering {
         answers
     }
 
+    /// After a fetch: what is at hand is read anew. A list or a payment that changed meanwhile counts for whoever waited.
+    pub(super) fn renew(&self, facts: &mut Facts) {
+        let mut answers = std::mem::take(&mut facts.answers);
+        // Who it is comes first: the others are read by it.
+        facts.answers.extend(answers.extract_if(.., |(need, _)| *need == Need::Phone));
+        for (need, answer) in answers {
+            let now = match need {
+                Need::Blacklist | Need::Allowlist | Need::Subscription => self.at_hand(facts, &need, None),
+                _ => None,
+            };
+            facts.answers.push((need, now.unwrap_or(answer)));
+        }
+    }
+
     fn at_hand(&self, facts: &Facts, need: &Need, max_age: Option<Duration>) -> Option<Answer> {
         let who = person(facts);
         let now = self.wall.now();

@@ -1,10 +1,11 @@
 //! What a list caused is lifted when the list takes it back: removals that wait or are held are cancelled with the reason,
-//! tags go, and of those who are out already the operators get the list, with the command that invites each of them.
+//! tags go, and of those who are out already the operators get the list, with the command that tells how each is invited back.
 
 use super::Pipeline;
 use crate::{
     action::RowState,
-    facts::Standing,
+    clock::Timestamp,
+    facts::{Lookup, Standing},
     ids::DecisionId,
     store::{Caused, Lifted, Raised, Row, StoreError},
 };
@@ -52,7 +53,7 @@ impl Pipeline {
             }
             // An entry that has come to its end was right while it lasted.
             lifted.push(Lifted { decision: caused.decision, removals, tags: gone.taken_back });
-            if gone.taken_back && caused.removal == Some(RowState::Done) {
+            if gone.taken_back && caused.removal == Some(RowState::Done) && !self.is_listed(&caused, now) {
                 out.push((gone.why, caused));
             }
         }
@@ -66,6 +67,11 @@ impl Pipeline {
         }
         self.store.lift(lifted, alert, now).await
     }
+
+    /// Whether another list names them, so that nobody would have them back.
+    fn is_listed(&self, caused: &Caused, now: Timestamp) -> bool {
+        matches!(self.gathering.lists.blacklist(caused.person, now), Lookup::Known { value: Some(_), .. })
+    }
 }
 
 /// Who is out on the word of entries that were taken back, and how each is asked back in.
@@ -77,7 +83,7 @@ fn told(list: &str, out: &[(String, Caused)]) -> String {
     for (why, caused) in out.iter().take(MOST_NAMED) {
         let why = why.split_once("): ").map_or(why.as_str(), |(_, why)| why);
         text += &format!(
-            "\n{} from {}: {why}; `perimeterd undo {}` invites them back",
+            "\n{} from {}: {why}; `perimeterd explain {}` tells how to take it back",
             caused.person, caused.subject, caused.decision
         );
     }

@@ -2,7 +2,7 @@
 //!
 //! Two halves, each one commit: entries are *applied* (vendor JSON → events → directory, runs written as pending), and
 //! runs are *decided* (facts, policy, decision with its outbox rows). The directory changes in journal order; runs are
-//! ordered per person and group; a run that waits for a slow fact holds up nobody else. Everything taken up is durable,
+//! ordered per person; a run that waits for a slow fact holds up nobody else. Everything taken up is durable,
 //! so a kill at any moment leaves nothing but work to do again.
 //!
 //! It sends nothing: what it decides is in the outbox, and the delivery's bell is rung.
@@ -414,7 +414,13 @@ impl Pipeline {
             let error = PolicyError::no_set(&standing);
             return record(decision::failed(&case, &error));
         };
-        let mut facts = facts.unwrap_or_else(|| self.gathering.base(input, block));
+        let mut facts = match facts {
+            Some(mut facts) => {
+                self.gathering.renew(&mut facts);
+                facts
+            }
+            None => self.gathering.base(input, block),
+        };
         match self.gathering.advance(set, block, &mut facts, None) {
             Progress::Finished(Outcome::Decided(verdict)) => {
                 let mut decided = decision::decided(&case, verdict);

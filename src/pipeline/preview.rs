@@ -5,12 +5,12 @@ use super::{
     Pipeline,
     gathering::Progress,
     guard::{self, Rail},
+    reexamine::judged,
 };
 use crate::{
-    action::Action,
     config::{Mode, Trust},
     event::Hook,
-    facts::{Answer, Facts, ListHit, Lookup, Need},
+    facts::{Answer, Facts, ListHit, Lookup, Need, Standing},
     ids::{DecisionId, EntryId, GroupId, Lid, Phone},
     policy::{Outcome, PolicySet},
     store::{RunInput, RunState, StoreError},
@@ -28,6 +28,8 @@ pub struct Preview {
     pub trust: &'static str,
     /// Members whom it names now, by group.
     pub members: Vec<Touched>,
+    /// Members whose number nobody knows yet, so that nobody can tell whether it names them.
+    pub hidden: usize,
 }
 
 /// A member whom a list names.
@@ -73,10 +75,11 @@ impl Pipeline {
         let lists = &self.gathering.lists;
         let (version, trust) = lists.preview_of(list).map_err(NoPreview::Nothing)?;
         let asks = trust == Trust::Ask;
-        let mut members = Vec::new();
+        let (mut members, mut hidden) = (Vec::new(), 0);
         for (group, id, person) in self.store.present().await? {
             let now = self.gathering.wall.now();
             let found = lists.previewed(list, person, now).map_err(NoPreview::Nothing)?;
+            hidden += usize::from(matches!(found, Some(Lookup::Unknown { .. })));
             let Some(Lookup::Known { value: Some(hit), .. }) = &found else { continue };
             let hit = hit.clone();
             let known = self.store.memberships(id).await?;
@@ -107,14 +110,7 @@ impl Pipeline {
                 None => self.fate(&input, found.clone()).await,
             };
             let touched = fate.is_ok();
-            let fate = match fate {
-                Ok(()) => match trust {
-                    Trust::Watch => "would be removed if the list was enforced".to_owned(),
-                    Trust::Ask => "is held until an operator lets the removal go".to_owned(),
-                    Trust::Enforce => "is removed".to_owned(),
-                },
-                Err(why) => why,
-            };
+            let fate = fate.map_or_else(|why| why, |()| touches(trust).to_owned());
             members.push(Touched {
                 group,
                 subject,
@@ -127,7 +123,7 @@ impl Pipeline {
                 fate,
             });
         }
-        Ok(Preview { list: list.to_owned(), version, trust: trust.as_str(), members })
+        Ok(Preview { list: list.to_owned(), version, trust: trust.as_str(), members, hidden })
     }
 
     /// The list that comes before that one and names the member too: it has had its effect already.
@@ -152,17 +148,14 @@ impl Pipeline {
         }
         let mut facts = self.gathering.base(input, block);
         facts.answers.extend(blacklist.map(|lookup| (Need::Blacklist, Answer::Blacklist(lookup))));
-        let verdict = match self.run_to_its_end(&set, block, input, &mut facts).await {
-            Outcome::Decided(verdict) => verdict,
-            Outcome::Failed(error) => {
-                return Err(format!("nobody can tell: the policy fails: {}", error.message));
-            }
-            Outcome::Needs(_) => return Err("nobody can tell: the policy asks for ever more facts".into()),
-        };
+        let outcome = self.run_to_its_end(&set, block, input, &mut facts).await;
         let member = input.member.as_ref().ok_or("stays: nobody is meant")?;
-        let removal = verdict.final_action().map(|asked| &asked.action);
-        if !matches!(removal, Some(Action::Remove { member: whom, .. }) if *whom == member.id) {
-            return Err("stays: the chain does not ask for a removal".into());
+        match judged(&outcome, input) {
+            Standing::Asked => {}
+            Standing::Withdrawn(_) | Standing::Refused(_) => {
+                return Err("stays: the chain does not ask for a removal".into());
+            }
+            Standing::Unclear(why) => return Err(format!("stays while nobody can tell: {why}")),
         }
         let allowlisted = self.gathering.lists.allowlisted(member.person, self.gathering.wall.now());
         match guard::judge(input, member, &allowlisted) {
@@ -189,5 +182,14 @@ impl Pipeline {
                 }
             }
         }
+    }
+}
+
+/// What becomes of somebody whom a list of that trust touches.
+fn touches(trust: Trust) -> &'static str {
+    match trust {
+        Trust::Watch => "would be removed if the list was enforced",
+        Trust::Ask => "is held until an operator lets the removal go",
+        Trust::Enforce => "is removed",
     }
 }

@@ -31,6 +31,10 @@ impl Pipeline {
         let Some(member) = input.member.as_ref().filter(|member| member.present) else {
             return Ok(Standing::Withdrawn("the person is no longer in the group".into()));
         };
+        // Whoever joins tells by it that the group is there, whatever a failed reading says of us.
+        if input.sweep.is_some() && input.group.sessions.is_empty() {
+            return Ok(Standing::Withdrawn("we are no longer in the group".into()));
+        }
         let Some(set) = self.policies.current() else {
             return Ok(Standing::Unclear("no policy set is in force".into()));
         };
@@ -97,7 +101,7 @@ fn spared_by(verdict: &Verdict) -> String {
 }
 
 /// What the run itself says. A removal stands only on facts that the policy asking for it has read fresh and known.
-fn judged(outcome: &Outcome, input: &RunInput) -> Standing {
+pub(super) fn judged(outcome: &Outcome, input: &RunInput) -> Standing {
     let verdict = match outcome {
         Outcome::Decided(verdict) => verdict,
         Outcome::Failed(error) => return Standing::Unclear(format!("the policy failed: {}", error.message)),

@@ -3,13 +3,23 @@
 //! The second look just before a call would find the same; this one does not wait for the removal's turn, so that the
 //! record says at once why somebody stays. It only ever cancels. Who left is cancelled where the leave is applied.
 
-use super::Pipeline;
+use super::{Pipeline, gathering::Gathering};
 use crate::{
     action::RowState,
     facts::{Lookup, Standing},
     ids::{OutboxId, Phone},
-    store::{Row, StoreError},
+    store::{PutOut, Raised, Row, StoreError},
 };
+use std::{collections::HashSet, time::Duration};
+
+/// Who was put out longer ago than this is not spoken of when the allowlist names them.
+const LATELY: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The mark of whom the operators were told of.
+const TOLD: &str = "allowlisted";
+
+/// An alert names no more people than this.
+const MOST_NAMED: usize = 20;
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +51,37 @@ impl Pipeline {
             spared.extend(why.map(|why| (row.id, why)));
         }
         self.withdraw(spared).await
+    }
+
+    /// Tells the operators, once, whom the allowlist names now and whom we have put out lately: no removal of theirs is left
+    /// to be cancelled, so people decide. Failures are logged; the next change of a list tries again.
+    pub async fn tell_spared_too_late(&self) {
+        if let Err(error) = self.told_spared_too_late().await {
+            tracing::error!(%error, "whom the allowlist names who are out already could not be told");
+        }
+    }
+
+    async fn told_spared_too_late(&self) -> Result<(), StoreError> {
+        let Gathering { lists, wall, .. } = &self.gathering;
+        let now = wall.now();
+        let gone = self.store.put_out(now - LATELY).await?.into_iter();
+        let named: Vec<PutOut> = gone
+            .filter(|gone| matches!(lists.allowlisted(gone.person, now), Lookup::Known { value: true, .. }))
+            .collect();
+        let before = self.store.sweep_mark(TOLD).await?.unwrap_or_default();
+        let told: HashSet<&str> = before.split(' ').collect();
+        let mark = named.iter().map(|gone| gone.row.to_string()).collect::<Vec<_>>().join(" ");
+        let new: Vec<&PutOut> =
+            named.iter().filter(|gone| !told.contains(gone.row.to_string().as_str())).collect();
+        if let Some(last) = new.first() {
+            let text = too_late(&new);
+            self.store.alert(now, "allowlist", &last.row.to_string(), &text).await?;
+            self.tell_raised(&[Raised { kind: "allowlist", text }]);
+        }
+        if mark != before {
+            self.store.keep_sweep_mark((TOLD, mark)).await?;
+        }
+        Ok(())
     }
 
     async fn no_longer_asked(&self, row: &Row) -> Result<Option<String>, StoreError> {
@@ -77,4 +118,18 @@ impl Pipeline {
         self.outbox_bell.send_replace(());
         Ok(cancelled)
     }
+}
+
+/// Whom the allowlist names too late, and what brings them back.
+fn too_late(gone: &[&PutOut]) -> String {
+    let mut text = format!("the allowlist now names {} people who were removed before:", gone.len());
+    for one in gone.iter().take(MOST_NAMED) {
+        let PutOut { decision, subject, person, .. } = one;
+        text +=
+            &format!("\n{person} from {subject}; `perimeterd explain {decision}` tells how to take it back");
+    }
+    if let Some(more) = gone.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+        text += &format!("\nand {more} others: `perimeterd outbox list --state done` has their decisions");
+    }
+    text
 }

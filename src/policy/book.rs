@@ -165,7 +165,7 @@ impl std::fmt::Debug for PolicyBook {
 }
 
 fn taken(detail: String) -> Takeup {
-    Takeup::Taken { what: WHAT.into(), detail }
+    Takeup::Taken { what: WHAT.into(), detail, flaw: None }
 }
 
 fn refused(why: String) -> Takeup {

@@ -125,6 +125,7 @@ impl Given {
                     list: "test".into(),
                     entry: "test".into(),
                     reason: None,
+                    source: None,
                     added_at: None,
                     expires_at: None,
                 });
@@ -287,20 +288,27 @@ fn outcome(applied: Told<bool>) -> Option<Told<()>> {
 }
 
 fn hit(map: Map, now: Timestamp) -> Told<ListHit> {
-    let mut hit =
-        ListHit { list: "test".into(), entry: "test".into(), reason: None, added_at: None, expires_at: None };
+    let mut hit = ListHit {
+        list: "test".into(),
+        entry: "test".into(),
+        reason: None,
+        source: None,
+        added_at: None,
+        expires_at: None,
+    };
     for (key, value) in map {
         match key.as_str() {
             "list" => hit.list = text(&key, value)?,
             "entry" => hit.entry = text(&key, value)?,
             "reason" => hit.reason = optional_text(&key, &value)?,
+            "source" => hit.source = optional_text(&key, &value)?,
             "added_at" => hit.added_at = optional_moment(&value, now)?,
             "expires_at" => hit.expires_at = optional_moment(&value, now)?,
             other => {
                 return Err(unknown_key(
                     "`blacklist`",
                     other,
-                    ["list", "entry", "reason", "added_at", "expires_at"],
+                    ["list", "entry", "reason", "source", "added_at", "expires_at"],
                 ));
             }
         }

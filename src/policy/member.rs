@@ -67,6 +67,7 @@ fn hit_map(hit: ListHit) -> Map {
         ("list".into(), hit.list.into()),
         ("entry".into(), hit.entry.into()),
         ("reason".into(), text_or_unit(hit.reason)),
+        ("source".into(), text_or_unit(hit.source)),
         ("added_at".into(), time_or_unit(hit.added_at)),
         ("expires_at".into(), time_or_unit(hit.expires_at)),
     ])

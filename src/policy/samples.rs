@@ -182,10 +182,12 @@ fn people() -> Vec<Sample> {
         list: "scrapers".into(),
         entry: "+49*".into(),
         reason: None,
+        source: None,
         added_at: Some(NOW),
         expires_at: None,
     };
-    let full = ListHit { reason: Some("spam".into()), expires_at: Some(NOW), ..listed.clone() };
+    let [reason, source] = ["spam", "a friend"].map(|text| Some(text.to_owned()));
+    let full = ListHit { reason, source, expires_at: Some(NOW), ..listed.clone() };
     let mut people = vec![
         Sample::ordinary("somebody without a subscription"),
         Sample::with("a hidden phone", hide_phone),

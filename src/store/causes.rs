@@ -36,6 +36,19 @@ pub struct Lifted {
     pub tags: bool,
 }
 
+/// Somebody whom we put out and who has not come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutOut {
+    /// The removal.
+    pub row: OutboxId,
+    /// Whose it is.
+    pub decision: DecisionId,
+    /// The group's name.
+    pub subject: String,
+    /// Who.
+    pub person: Person,
+}
+
 /// The use cases. Part of [`super::Store`].
 #[async_trait]
 pub trait Causes: Send + Sync + 'static {
@@ -51,6 +64,9 @@ pub trait Causes: Send + Sync + 'static {
         alert: Option<(Raised, String)>,
         now: Timestamp,
     ) -> Result<usize, StoreError>;
+
+    /// Whom we have put out since then and who is not back, once for each group, latest first.
+    async fn put_out(&self, since: Timestamp) -> Result<Vec<PutOut>, StoreError>;
 
     /// Everybody who is in a group now whose first roster is read, our own numbers apart; by group and number.
     async fn present(&self) -> Result<Vec<(GroupId, PersonId, Person)>, StoreError>;

@@ -37,7 +37,7 @@ mod watch;
 pub use watch::{Canary, Noticed, Rights, SessionState, Trouble, Watch};
 
 pub use brake::{Brake, Brakes, Pick, Raised, Removal, Ruled, Ruling, Undo};
-pub use causes::{Caused, Causes, Lifted};
+pub use causes::{Caused, Causes, Lifted, PutOut};
 pub use entry::{Appended, Entry, EntryState, NewEntry, Source};
 pub use incident::{AlertNews, Chat, ChatMessage, News, Post, PostOutcome, Telling};
 pub use local::{LocalEntry, LocalKind, LocalList};
@@ -435,12 +435,6 @@ pub trait Store:
 
     /// Phones of members waiting for a recheck, at most `limit`: whom to probe the source with.
     async fn awaiting_recheck(&self, limit: u32) -> Result<Vec<Person>, StoreError>;
-
-    /// What [`Store::keep_swept`] kept last.
-    async fn swept(&self) -> Result<Option<String>, StoreError>;
-
-    /// Keeps what the lists said when everybody inside was looked at last: what differs at a start sweeps them.
-    async fn keep_swept(&self, state: String) -> Result<(), StoreError>;
 
     /// Joins (`true`) and departures (`false`) since then, for the velocity counters at a start.
     async fn arrivals_since(&self, since: Timestamp) -> Result<Vec<(GroupId, Timestamp, bool)>, StoreError>;

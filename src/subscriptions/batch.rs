@@ -5,7 +5,7 @@
 
 use super::{
     cache::{NoAnswer, Respondent},
-    http::{HttpSource, NOBODY, SOURCE},
+    http::{self, HttpSource, NOBODY, SOURCE},
 };
 use crate::{config::Batch, facts::Subscription, ids::Phone};
 use async_trait::async_trait;
@@ -149,8 +149,14 @@ impl Answered {
         match people {
             Json::Object(by_phone) => {
                 for (key, told) in by_phone {
-                    let told = if told.is_null() { Ok(NOBODY) } else { http.read(told) };
-                    add(Phone::parse(key), told);
+                    let phone = Phone::parse(key);
+                    let another = http.phone_in(told).is_some_and(|other| Some(other) != phone);
+                    let told = match told {
+                        Json::Null => Ok(NOBODY),
+                        _ if another => Err(http::another()),
+                        told => http.read(told),
+                    };
+                    add(phone, told);
                 }
             }
             Json::Array(all) => {

@@ -3,11 +3,12 @@
 use super::{
     Stats,
     batch::Together,
-    cache::Answers,
+    cache::{Answers, Outage},
     http::HttpSource,
     known,
     roll::{self, Roll, RollContext},
     sql::SqlSource,
+    words::Words,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -40,6 +41,7 @@ const NOBODY: Subscription = Subscription { status: Status::None, plan: None, ex
 /// Who pays.
 pub struct SubscriptionBook {
     source: Source,
+    words: Arc<Words>,
     clock: Arc<dyn Clock>,
     cache_ttl: Duration,
     pushed: Mutex<HashMap<Phone, Push>>,
@@ -103,6 +105,7 @@ impl SubscriptionBook {
         clock: Arc<dyn Clock>,
     ) -> (Self, Vec<Takeup>) {
         let mut takeups = Vec::new();
+        let words = Arc::new(Words::new(config.map(|config| config.status_map.clone()).unwrap_or_default()));
         let source = match config.map(|config| (config, &config.source)) {
             None => Source::Nothing,
             Some((_, SubscriptionSource::Pushed)) => Source::Pushed,
@@ -115,13 +118,14 @@ impl SubscriptionBook {
                 Source::File { file: Box::new(file), name }
             }
             Some((config, SubscriptionSource::Sql(_))) => {
-                let sql = SqlSource::new(config, time_zone);
+                let sql = SqlSource::new(config, Arc::clone(&words), time_zone);
                 sql.map_or(Source::Nothing, |(sql, at_once)| {
                     Source::Asked(Answers::new(sql, at_once, config, Arc::clone(&clock)))
                 })
             }
             Some((config, SubscriptionSource::Http { batch, .. })) => {
-                let http = HttpSource::new(config, time_zone, transport, Arc::clone(&clock));
+                let http =
+                    HttpSource::new(config, Arc::clone(&words), time_zone, transport, Arc::clone(&clock));
                 http.map_or(Source::Nothing, |(http, at_once)| {
                     let clock = Arc::clone(&clock);
                     Source::Asked(match batch {
@@ -136,6 +140,7 @@ impl SubscriptionBook {
         };
         let book = Self {
             source,
+            words,
             clock,
             cache_ttl: config.map_or(Duration::ZERO, |config| config.cache_ttl),
             pushed: Mutex::new(HashMap::new()),
@@ -255,7 +260,8 @@ impl SubscriptionBook {
         std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the source gives no answers: its last request failed, or no file was ever good.
+    /// Whether somebody waits for the source: it gives no answers, or none that can be used for some people, or no file
+    /// was ever good.
     pub fn is_down(&self) -> bool {
         match &self.source {
             Source::Nothing | Source::Pushed => false,
@@ -264,12 +270,37 @@ impl SubscriptionBook {
         }
     }
 
-    /// Why a source that is asked person by person gives no answers; `None` while it does, and for a file: what is wrong
-    /// with a file is told when it is refused.
-    pub fn outage(&self) -> Option<String> {
+    /// What is wrong with a source that is asked person by person; nothing for a file: what is wrong with one is told when
+    /// it is refused.
+    pub fn outage(&self) -> Outage {
         match &self.source {
             Source::Asked(answers) => answers.outage(),
+            Source::File { .. } | Source::Nothing | Source::Pushed => Outage::default(),
+        }
+    }
+
+    /// Somebody of whom the source says what cannot be used, by chance: whom to ask whether it is mended.
+    pub fn unread(&self) -> Option<Phone> {
+        match &self.source {
+            Source::Asked(answers) => answers.unread(),
             Source::File { .. } | Source::Nothing | Source::Pushed => None,
+        }
+    }
+
+    /// Words for a status that have no meaning here: those that the source has answered with, or that stand in the file.
+    pub fn foreign_words(&self) -> BTreeSet<String> {
+        match &self.source {
+            Source::File { file, .. } => file.in_force().map(|held| held.value.foreign()).unwrap_or_default(),
+            Source::Asked(_) => self.words.foreign(),
+            Source::Nothing | Source::Pushed => BTreeSet::new(),
+        }
+    }
+
+    /// Whether a word that had no meaning has one now, or is not met any more.
+    pub fn understands(&self, word: &str) -> bool {
+        match &self.source {
+            Source::Asked(_) => self.words.understands(word),
+            Source::File { .. } | Source::Nothing | Source::Pushed => !self.foreign_words().contains(word),
         }
     }
 
@@ -291,6 +322,11 @@ impl SubscriptionBook {
                 Stats { hits: self.file_hits.load(Ordering::Relaxed), ..Stats::default() }
             }
         }
+    }
+
+    /// Whether somebody may be writing the file at this moment.
+    pub fn is_unsettled(&self) -> bool {
+        matches!(&self.source, Source::File { file, .. } if file.is_unsettled())
     }
 
     /// Takes the file as it is now, however small, as long as it is there and can be read.
@@ -336,7 +372,7 @@ impl SubscriptionBook {
     fn note_roll(&self) {
         let Source::File { file, .. } = &self.source else { return };
         let Some(held) = file.in_force() else { return };
-        let before = file.replaced();
+        let before = file.take_replaced();
         let from = before.as_ref().map(|before| hex::encode(before.digest));
         let to = hex::encode(held.digest);
         if from.as_ref() == Some(&to) {
@@ -443,7 +479,7 @@ fn rules(
         // Taking it would make everybody unpaid.
         may_begin_empty: false,
         accept: "perimeterd subscriptions accept".into(),
-        parse: Box::new(move |bytes, path, _| roll::read(bytes, path, &context)),
+        parse: Box::new(move |file, path, _| roll::read(file, path, &context)),
     }
 }
 

@@ -14,9 +14,10 @@ use crate::{
 use async_trait::async_trait;
 use moka::future::Cache;
 use std::{
+    collections::BTreeMap,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -26,6 +27,10 @@ use tokio::sync::Semaphore;
 
 /// How long a failure is remembered, so that a source that is down is not hammered.
 const COOLDOWN: Duration = Duration::from_secs(1);
+/// A source that wants to be left alone is, for at most so long.
+const LONGEST_REST: Duration = Duration::from_secs(300);
+/// Whose answer cannot be read counts as a trouble for so long: whoever waits is asked about again within a day.
+const UNREAD_FOR: Duration = Duration::from_secs(25 * 3600);
 /// Who is asked about again in the last part of an answer's time is asked for ahead, so that nobody waits when it is over.
 const HOT_AFTER: f64 = 0.8;
 /// Of the questions at a time so many may be ahead: those whom somebody waits for go first.
@@ -46,8 +51,27 @@ pub(super) trait Respondent: Send + Sync + 'static {
 pub(super) enum NoAnswer {
     /// The source as a whole: connection, time-out, overload. Nobody is asked for a moment.
     Source(String),
+    /// The same, and it says for how long it wants to be left alone.
+    Rest(String, Duration),
     /// This answer alone.
     Answer(String),
+}
+
+/// What is wrong with a source, if anything is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outage {
+    /// It gives no answers: why.
+    pub source: Option<String>,
+    /// It answers, and what it says of so many people cannot be used; why the last could not.
+    pub answers: Option<(usize, String)>,
+}
+
+/// Why there are no answers, and whose last one could not be used, since when.
+#[derive(Default)]
+struct Troubles {
+    source: String,
+    answer: String,
+    unread: BTreeMap<u64, Duration>,
 }
 
 /// A respondent with its cache.
@@ -65,11 +89,10 @@ struct Inner {
     ahead: Semaphore,
     cache: Cache<u64, Arc<Entry>>,
     down: AtomicBool,
-    /// Why the last question had no answer.
-    why: Mutex<String>,
+    troubles: Mutex<Troubles>,
     recoveries: AtomicU64,
-    /// Since when the source as a whole does not answer, by the clock that never steps.
-    failed_at: Mutex<Option<Duration>>,
+    /// Until when the source as a whole is left alone, by the clock that never steps.
+    resting_until: Mutex<Option<Duration>>,
     stats: Mutex<Stats>,
 }
 
@@ -112,9 +135,9 @@ impl Answers {
             ahead: Semaphore::new(at_once.div_ceil(AHEAD).max(1)),
             cache: Cache::builder().max_capacity(config.capacity).build(),
             down: AtomicBool::new(false),
-            why: Mutex::default(),
+            troubles: Mutex::default(),
             recoveries: AtomicU64::new(0),
-            failed_at: Mutex::new(None),
+            resting_until: Mutex::new(None),
             stats: Mutex::new(Stats::default()),
         }))
     }
@@ -184,12 +207,22 @@ impl Answers {
     }
 
     pub(super) fn is_down(&self) -> bool {
-        self.0.down.load(Ordering::SeqCst)
+        self.outage() != Outage::default()
     }
 
-    /// Why it is down; `None` while it is not.
-    pub(super) fn outage(&self) -> Option<String> {
-        self.is_down().then(|| self.0.why.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    pub(super) fn outage(&self) -> Outage {
+        let mut troubles = self.0.troubles();
+        troubles.unread.retain(|_, since| self.0.age(*since) < UNREAD_FOR);
+        let (people, down) = (troubles.unread.len(), self.0.down.load(Ordering::SeqCst));
+        Outage {
+            source: down.then(|| troubles.source.clone()),
+            answers: (people > 0).then(|| (people, troubles.answer.clone())),
+        }
+    }
+
+    /// Somebody whose last answer could not be used, by chance.
+    pub(super) fn unread(&self) -> Option<Phone> {
+        fastrand::choice(self.0.troubles().unread.keys()).and_then(|key| Phone::from_u64(*key))
     }
 
     pub(super) fn recoveries(&self) -> u64 {
@@ -269,32 +302,52 @@ impl Inner {
             stats.errors += u64::from(result.is_err());
             stats.latency += took;
         });
-        if let Err(NoAnswer::Source(why) | NoAnswer::Answer(why)) = &result {
-            self.why.lock().unwrap_or_else(PoisonError::into_inner).clone_from(why);
-        }
+        let key = phone.as_u64();
         match result {
             Ok(subscription) => {
-                *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                if self.down.swap(false, Ordering::SeqCst) {
-                    self.recoveries.fetch_add(1, Ordering::SeqCst);
-                    tracing::info!("the subscription source answers again");
-                }
+                // Others whose answers could not be used may be as lucky; nobody else's good answer says so.
+                let is_mended = self.troubles().unread.remove(&key).is_some();
+                self.answered(is_mended);
                 let good = Some(Good { subscription, as_of, asked });
                 Arc::new(Entry { good, failure: None, renewing: AtomicBool::new(false) })
             }
-            Err(NoAnswer::Source(why)) => {
-                *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.clock.elapsed());
+            Err(NoAnswer::Source(why)) => self.out(why, COOLDOWN, old),
+            Err(NoAnswer::Rest(why, wait)) => self.out(why, wait.clamp(COOLDOWN, LONGEST_REST), old),
+            Err(NoAnswer::Answer(why)) => {
+                self.answered(false);
+                let mut troubles = self.troubles();
+                if troubles.unread.insert(key, self.clock.elapsed()).is_none() {
+                    tracing::warn!(%why, "an answer of the subscription source cannot be used");
+                }
+                troubles.answer.clone_from(&why);
+                drop(troubles);
                 self.failed(why, old)
             }
-            Err(NoAnswer::Answer(why)) => self.failed(why, old),
         }
+    }
+
+    /// The source is there. Whoever waits for it, or for its answers to be mended, is worth another look.
+    fn answered(&self, is_mended: bool) {
+        *self.rest() = None;
+        let was_down = self.down.swap(false, Ordering::SeqCst);
+        if was_down {
+            tracing::info!("the subscription source answers again");
+        }
+        self.recoveries.fetch_add(u64::from(was_down || is_mended), Ordering::SeqCst);
+    }
+
+    /// The source as a whole fails: it is left alone for `rest`.
+    fn out(&self, why: String, rest: Duration, old: Option<Arc<Entry>>) -> Arc<Entry> {
+        *self.rest() = Some(self.clock.elapsed() + rest);
+        self.troubles().source.clone_from(&why);
+        if !self.down.swap(true, Ordering::SeqCst) {
+            tracing::warn!(%why, "the subscription source does not answer");
+        }
+        self.failed(why, old)
     }
 
     /// The old answer with the failure beside it.
     fn failed(&self, why: String, old: Option<Arc<Entry>>) -> Arc<Entry> {
-        if !self.down.swap(true, Ordering::SeqCst) {
-            tracing::warn!(%why, "the subscription source does not answer");
-        }
         let failure = Some(Failure { why, at: self.clock.elapsed() });
         let good = old.and_then(|entry| entry.good.clone());
         Arc::new(Entry { good, failure, renewing: AtomicBool::new(false) })
@@ -302,9 +355,16 @@ impl Inner {
 
     /// The sentence while the source as a whole failed a moment ago.
     fn cooling(&self) -> Option<String> {
-        let failed_at = *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let cooling = failed_at.is_some_and(|at| self.age(at) < COOLDOWN);
+        let cooling = self.rest().is_some_and(|until| self.clock.elapsed() < until);
         cooling.then(|| format!("the {} failed a moment ago", self.respondent.name()))
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Option<Duration>> {
+        self.resting_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Troubles> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count(&self, change: impl FnOnce(&mut Stats)) {

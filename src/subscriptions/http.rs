@@ -5,10 +5,10 @@
 
 use super::{
     cache::{NoAnswer, Respondent},
-    words::Words,
+    words::{Cell, Words},
 };
 use crate::{
-    clock::{Clock, Timestamp, parse_end},
+    clock::Clock,
     config::{Secret, SubscriptionSource, Subscriptions},
     facts::{Status, Subscription},
     ids::Phone,
@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
-    Method, Request,
-    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue},
+    Method, Request, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
 };
 use serde_json::Value as Json;
 use std::{sync::Arc, time::Duration};
@@ -51,7 +51,7 @@ pub(super) struct HttpSource {
     pointers: [String; 3],
     people: Option<String>,
     phone: Option<String>,
-    words: Words,
+    words: Arc<Words>,
     time_zone: TimeZone,
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
@@ -61,6 +61,7 @@ impl HttpSource {
     /// The source, and how many requests it takes at once; `None` if the configuration names another source.
     pub(super) fn new(
         config: &Subscriptions,
+        words: Arc<Words>,
         time_zone: TimeZone,
         transport: Arc<dyn Transport>,
         clock: Arc<dyn Clock>,
@@ -77,7 +78,7 @@ impl HttpSource {
             pointers: pointers.clone(),
             people: people.clone(),
             phone: phone.clone(),
-            words: Words::new(config.status_map.clone()),
+            words,
             time_zone,
             transport,
             clock,
@@ -87,24 +88,25 @@ impl HttpSource {
 
     /// The phone that is told of a person, if one can be read.
     pub(super) fn phone_in(&self, told: &Json) -> Option<Phone> {
-        match told.pointer(self.phone.as_deref().unwrap_or("/phone"))? {
-            Json::String(text) => numbering::spelled(text, None),
-            Json::Number(number) => Phone::from_u64(number.as_u64()?),
-            _ => None,
-        }
+        let told = told.pointer(self.phone.as_deref().unwrap_or("/phone"))?;
+        numbering::spelled(&Cell::from(told).word()?, None)
     }
 
     /// Whether it is of somebody else. Where the owner names the place of the phone it has to be there.
     fn is_of_another(&self, told: &Json, asked: Phone) -> bool {
         match self.phone_in(told) {
             Some(phone) => phone != asked,
-            None => self.phone.is_some(),
+            None if self.phone.is_some() => true,
+            // Written nationally it names somebody all the same.
+            None => told.pointer("/phone").and_then(|told| Cell::from(told).word()).is_some_and(|text| {
+                let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+                !asked.digits().ends_with(digits.trim_start_matches('0'))
+            }),
         }
     }
 
     /// Reads the answer to a question about one person.
     fn read_about(&self, json: &Json, asked: Phone) -> Result<Subscription, String> {
-        let another = || format!("the {SOURCE} answered for another person");
         let Some(people) = &self.people else {
             return if self.is_of_another(json, asked) { Err(another()) } else { self.read(json) };
         };
@@ -133,21 +135,15 @@ impl HttpSource {
 
     /// Reads what is told of one person by the pointers.
     pub(super) fn read(&self, json: &Json) -> Result<Subscription, String> {
+        let cell = |pointer: &str| json.pointer(pointer).map_or(Cell::Nothing, Cell::from);
         let [status, plan, expires_at] = &self.pointers;
-        let word = json.pointer(status).and_then(Json::as_str);
+        let word = cell(status).word();
         let word = word.ok_or_else(|| format!("the {SOURCE} answered without a status at {status}"))?;
-        let expires_at = match json.pointer(expires_at) {
-            None | Some(Json::Null) => None,
-            Some(value) => Some(read_end(value, &self.time_zone).ok_or_else(|| {
-                format!("the {SOURCE} answered with a time at {expires_at} that cannot be read")
-            })?),
-        };
-        let plan = match json.pointer(plan) {
-            Some(Json::String(plan)) => Some(plan.clone()),
-            Some(Json::Number(plan)) => Some(plan.to_string()),
-            _ => None,
-        };
-        Ok(Subscription { status: self.words.status(word), plan, expires_at: expires_at.flatten() })
+        let end = cell(expires_at).end(&self.time_zone);
+        let end = end.ok_or_else(|| {
+            format!("the {SOURCE} answered with a time at {expires_at} that cannot be read")
+        })?;
+        Ok(Subscription { status: self.words.status(&word), plan: cell(plan).word(), expires_at: end })
     }
 }
 
@@ -195,13 +191,19 @@ impl HttpSource {
         let sent = self.transport.send(request).await;
         let response = sent.map_err(|unanswered| NoAnswer::Source(sentence(&unanswered)))?;
         let status = response.status();
-        let content_type = response.headers().get(CONTENT_TYPE);
-        let is_json = content_type.and_then(|value| value.to_str().ok()).is_some_and(is_json);
-        match status.as_u16() {
-            200..=299 => {}
-            404 if is_json => return Ok(None),
-            429 | 500..=599 => return Err(NoAnswer::Source(format!("the {SOURCE} answered {status}"))),
-            _ => return Err(NoAnswer::Answer(format!("the {SOURCE} answered {status}"))),
+        let kind = kind(response.headers());
+        let is_json = kind == "application/json" || kind.ends_with("+json");
+        match status {
+            // Where a list is asked for, nobody is an empty one: this says that there is no such list.
+            StatusCode::NOT_FOUND if is_json && self.people.is_none() => return Ok(None),
+            status if !status.is_success() => return Err(refused(status, response.headers())),
+            _ if !is_json => {
+                let kind = if kind.is_empty() { "no content type" } else { &kind };
+                return Err(NoAnswer::Answer(format!(
+                    "the {SOURCE} answered with {kind}; let it say `Content-Type: application/json`"
+                )));
+            }
+            _ => {}
         }
         let body = body(response, most).await?;
         let json = serde_json::from_slice(&body)
@@ -210,23 +212,37 @@ impl HttpSource {
     }
 }
 
-/// A date, a time, or seconds or milliseconds since 1970; `Some(None)` for an empty text, `None` if unreadable.
-fn read_end(value: &Json, zone: &TimeZone) -> Option<Option<Timestamp>> {
-    match value {
-        Json::String(text) if text.trim().is_empty() => Some(None),
-        Json::String(text) => {
-            parse_end(text.trim(), zone).ok().or_else(|| local(text.trim(), zone)).map(Some)
+/// Why an answer of somebody else is none.
+pub(super) fn another() -> String {
+    format!("the {SOURCE} answered for another person")
+}
+
+/// What an answer that is none comes to: of the statuses some are told to everybody.
+fn refused(status: StatusCode, headers: &HeaderMap) -> NoAnswer {
+    let why = match status.as_u16() {
+        300..=399 => format!(
+            "the {SOURCE} answered {status}, which is not followed; write the final address into `url`"
+        ),
+        401 | 403 | 407 => format!("the {SOURCE} answered {status}; check the secret in `headers`"),
+        _ => format!("the {SOURCE} answered {status}"),
+    };
+    match status.as_u16() {
+        429 | 503 => {
+            retry_after(headers).map_or(NoAnswer::Source(why.clone()), |wait| NoAnswer::Rest(why, wait))
         }
-        Json::Number(number) => number.as_i64().map(|number| Some(Timestamp::from_wire(number))),
-        _ => None,
+        300..=399 | 401 | 403 | 407 | 500..=599 => NoAnswer::Source(why),
+        _ => NoAnswer::Answer(why),
     }
 }
 
-/// A time without a zone is one of the configured zone.
-fn local(text: &str, zone: &TimeZone) -> Option<Timestamp> {
-    let local: jiff::civil::DateTime = text.parse().ok()?;
-    let moment = local.to_zoned(zone.clone()).ok()?.timestamp();
-    Some(Timestamp(moment.as_millisecond()))
+/// `Retry-After` in seconds or as a date, which is counted from the answer's own `Date`.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let moment = |text: &str| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp());
+    moment(text)?.duration_since(moment(headers.get(DATE)?.to_str().ok()?)?).try_into().ok()
 }
 
 /// Reads the body up to the cap.
@@ -243,9 +259,10 @@ async fn body(mut response: reqwest::Response, most: usize) -> Result<Vec<u8>, N
     Ok(body)
 }
 
-fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_lowercase();
-    essence == "application/json" || essence.ends_with("+json")
+/// The content type without its parameters, in small letters.
+fn kind(headers: &HeaderMap) -> String {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().to_lowercase().chars().take(60).collect()
 }
 
 /// What went wrong, without the URL: it holds a number.

@@ -17,6 +17,7 @@ mod words;
 mod tests;
 
 pub use book::{Changes, RollChange, SubscriptionBook};
+pub use cache::Outage;
 pub use http::client;
 
 use crate::{

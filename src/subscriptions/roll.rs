@@ -1,6 +1,9 @@
 //! The subscription file: `phone,status,plan,expires_at`, one row a person.
 
-use super::status_of;
+use super::{
+    status_of,
+    words::{MOST_FOREIGN, presentable},
+};
 use crate::{
     clock::parse_end,
     facts::{Status, Subscription},
@@ -11,6 +14,7 @@ use crate::{
 use jiff::tz::TimeZone;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    io::BufRead,
     path::Path,
 };
 
@@ -27,6 +31,11 @@ impl Roll {
         let ours = self.rows.iter().filter(|(phone, row)| other.get(**phone) != Some(*row));
         ours.chain(other.rows.iter().filter(|(phone, _)| !self.rows.contains_key(phone)))
             .map(|(phone, _)| *phone)
+    }
+
+    /// Words for a status that have no meaning here.
+    pub(super) fn foreign(&self) -> BTreeSet<String> {
+        self.foreign.iter().take(MOST_FOREIGN).map(|word| presentable(word)).collect()
     }
 
     /// What the file says of a number; `None` if it does not name it.
@@ -65,9 +74,9 @@ struct Columns {
 }
 
 /// Reads the file's bytes; the sentence with file and line otherwise. Values are never shown: they are numbers.
-pub(super) fn read(bytes: &[u8], path: &Path, context: &RollContext) -> Result<Roll, String> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+pub(super) fn read(file: &mut dyn BufRead, path: &Path, context: &RollContext) -> Result<Roll, String> {
+    // The reader itself leaves out a byte order mark.
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
     let place = |line: u64, message: String| format!("{}:{line}: {message}", path.display());
     let header = reader.headers().map_err(|error| broken(&error, path))?;
     if header.iter().all(str::is_empty) {

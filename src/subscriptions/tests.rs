@@ -103,8 +103,9 @@ fn at_hand(book: &SubscriptionBook, number: &str) -> Option<(Status, bool)> {
     status(&book.now_or_none(phone(number), None).expect("a file is at hand"))
 }
 
+/// Polls often enough for a change to be judged, also one that comes while the file is being written.
 fn settle(book: &SubscriptionBook) -> Vec<Takeup> {
-    (0..3).flat_map(|_| book.poll()).collect()
+    (0..9).flat_map(|_| book.poll()).collect()
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn the_file_says_who_pays() {
                 active,4915100000007,,2027-02-01,\r\ncanceled,4915100000007,,2027-01-01,\r\n";
     let (book, takeups) = Place::new(Some(text)).open();
     let detail = "7 entries; status unknown for the words `foo`: name them in `status_map`".to_owned();
-    assert_eq!(takeups, [Takeup::Taken { what: "subscriptions".into(), detail }]);
+    assert_eq!(takeups, [Takeup::Taken { what: "subscriptions".into(), detail, flaw: None }]);
     let cases = [
         ("4915100000001", Some(Status::Active), true),
         ("4915100000002", Some(Status::PastDue), true),

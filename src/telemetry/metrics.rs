@@ -435,7 +435,7 @@ mod tests {
         let what = "blacklist scrapers".to_owned();
         metrics.takeup(&Takeup::Refused { what: what.clone(), why: "line 3".into() });
         assert!(metrics.render().contains(r#"perimeterd_refused{what="blacklist scrapers"} 1"#));
-        metrics.takeup(&Takeup::Taken { what, detail: String::new() });
+        metrics.takeup(&Takeup::Taken { what, detail: String::new(), flaw: None });
         assert!(metrics.render().contains(r#"perimeterd_refused{what="blacklist scrapers"} 0"#));
     }
 

@@ -108,7 +108,7 @@ async fn ten_thousand_joins_of_five_hundred_people_ask_five_hundred_times() {
     // Three of four numbers pay: 500 who do.
     let payers: Vec<u64> = (FIRST..).filter(|number| number % 4 != 3).take(500).collect();
     let (crm, port) = Crm::serve(Duration::from_millis(300)).await;
-    let mut bench = Bench::prepare(setup(port, "concurrency = 64")).await;
+    let mut bench = Bench::prepare(setup(port, "")).await;
     for n in 0..GROUPS {
         bench.sim.add_group(&group_of(n), "Branch", Addressing::Phone, Role::Admin);
     }

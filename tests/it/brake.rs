@@ -48,7 +48,9 @@ async fn alerts(bench: &Bench) -> Vec<Value> {
 /// Edits the list and waits until everybody was looked at again.
 async fn edit(bench: &Bench, text: &str) {
     let before = sweeps(bench).await;
-    let others = bench.sim.with(|world| world.group(&group()).unwrap().members.len()) - 1;
+    // Who is held already is passed over: their removal is asked for.
+    let held = bench.rows("held").await.len();
+    let others = bench.sim.with(|world| world.group(&group()).unwrap().members.len()) - 1 - held;
     bench.write("blacklist.txt", text);
     bench.until("the members are swept", async || sweeps(bench).await >= before + others).await;
     bench.settled().await;

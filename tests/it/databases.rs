@@ -6,6 +6,8 @@
 
 use mysql_async::prelude::Queryable;
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -16,6 +18,10 @@ use tokio::sync::{Mutex, MutexGuard};
 /// Whom the daemon asks as; the account may read and nothing else.
 pub(crate) const USER: &str = "guard";
 pub(crate) const PASSWORD: &str = "the-database-password-of-the-test";
+
+/// What a server with TLS finds in its folder.
+const CERTIFICATE: &str = "server.crt";
+const KEY: &str = "server.key";
 
 /// How often a server that is coming up is tried, and how long between.
 const TRIES: u32 = 600;
@@ -84,19 +90,45 @@ impl DatabaseServer {
             (run, _) => run,
         };
         let Some(run) = run else {
-            let package = if kind == Kind::Postgres { "postgresql" } else { "mariadb-server" };
-            // Past the test harness, which shows what a passing test prints to nobody.
-            let told = format!(
-                "\nNOT TRIED: {kind:?} as subscription source. Install {package}, or set {variable}.\n"
-            );
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes());
+            not_tried(kind, "as subscription source", &format!(", or set {variable}"));
             return None;
         };
-        let mut server = Self { kind, run };
-        server.revive().await;
-        let mut admin = server.session().await;
-        admin.run(&server.account()).await;
-        Some(server)
+        Some(Self { kind, run }.begin().await)
+    }
+
+    /// A running server that shows this certificate to whoever asks for TLS; only one of our own can.
+    pub(crate) async fn start_with_tls(kind: Kind, certificate: &str, key: &str) -> Option<Self> {
+        let run = match kind {
+            Kind::Postgres => prepare_postgres(),
+            Kind::MariaDb => prepare_mariadb(),
+        };
+        let Some(run) = run else {
+            not_tried(
+                kind,
+                "over TLS",
+                " on this machine: a server that runs elsewhere has a certificate of its own",
+            );
+            return None;
+        };
+        if let Run::Ours { folder, .. } = &run {
+            for (name, text) in [(CERTIFICATE, certificate), (KEY, key)] {
+                let path = folder.path().join(name);
+                std::fs::write(&path, text).unwrap();
+                // Postgres takes no key that others may read.
+                std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+                if is_root() && kind == Kind::Postgres {
+                    assert!(succeeds(Command::new("chown").arg("nobody").arg(&path)));
+                }
+            }
+        }
+        Some(Self { kind, run }.begin().await)
+    }
+
+    async fn begin(mut self) -> Self {
+        self.revive().await;
+        let mut admin = self.session().await;
+        admin.run(&self.account()).await;
+        self
     }
 
     /// Whether the test may end it.
@@ -227,6 +259,13 @@ impl Drop for DatabaseServer {
     }
 }
 
+/// Says what this machine could not try, past the test harness, which shows what a passing test prints to nobody.
+fn not_tried(kind: Kind, what: &str, or: &str) {
+    let package = if kind == Kind::Postgres { "postgresql" } else { "mariadb-server" };
+    let told = format!("\nNOT TRIED: {kind:?} {what}. Install {package}{or}.\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes());
+}
+
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -278,6 +317,8 @@ fn prepare_mariadb() -> Option<Run> {
     let mut command = Command::new(install);
     command.arg("--no-defaults").arg(format!("--datadir={}", folder.path().join("data").display()));
     command.args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+    // In a folder for all it sweeps away the others' temporary tables.
+    command.env("TMPDIR", folder.path());
     if is_root() {
         command.arg("--user=root");
     }
@@ -285,22 +326,34 @@ fn prepare_mariadb() -> Option<Run> {
 }
 
 fn spawn(kind: Kind, folder: &Path, port: u16) -> Child {
+    let (certificate, key) = (folder.join(CERTIFICATE), folder.join(KEY));
+    let with_tls = certificate.exists();
     let mut command = match kind {
         Kind::Postgres => {
             let mut command = as_nobody(&program("postgres").unwrap()).unwrap();
             command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args(["-p", &port.to_string()]);
             command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]);
+            if with_tls {
+                command.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", certificate.display())]);
+                command.args(["-c", &format!("ssl_key_file={}", key.display())]);
+            }
             command
         }
         Kind::MariaDb => {
             let mut command = Command::new(program("mariadbd").unwrap());
             command.arg("--no-defaults").arg(format!("--datadir={}", folder.join("data").display()));
-            command.arg(format!("--socket={}", folder.join("socket").display()));
+            command.arg(format!("--socket={}", folder.join("socket").display())).env("TMPDIR", folder);
             command
                 .arg(format!("--port={port}"))
                 .args(["--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0"]);
             if is_root() {
                 command.arg("--user=root");
+            }
+            if with_tls {
+                command.arg(format!("--ssl-cert={}", certificate.display()));
+                command.arg(format!("--ssl-key={}", key.display()));
+            } else {
+                command.arg("--skip-ssl");
             }
             command
         }

@@ -2,7 +2,7 @@
 //! from every list for as long as it stands. Who and why is on record.
 
 use crate::harness::{Bench, FAST_LIMITS, Setup, TOKEN, group, person};
-use perimeterd::simulator::Via;
+use perimeterd::simulator::{Role, Via};
 use serde_json::{Value, json};
 
 const ADA: u64 = 4915100000901;
@@ -237,4 +237,130 @@ async fn the_api_adds_tells_and_takes_back_under_the_token() {
     let (status, taken) = ask(bench.http.delete(url(&path))).await;
     assert_eq!((status, taken["ended"].as_array().unwrap().len()), (200, 1), "{taken}");
     assert_eq!(bench.api("blacklist").await["local"], json!([]));
+}
+
+/// Members inside, whom nobody has looked at.
+async fn inside(setup: Setup, people: &[u64]) -> Bench {
+    let mut bench = Bench::prepare(setup).await;
+    let people: Vec<_> = people.iter().copied().map(person).collect();
+    bench.sim.seat(&group(), &people, Role::Participant);
+    bench.spawn();
+    bench.ready().await;
+    let size = format!("\"size\":{}", people.len() + 1);
+    bench.until("adopted", async || bench.api("groups").await["groups"].to_string().contains(&size)).await;
+    bench.settled().await;
+    bench
+}
+
+/// The sweeps that are over, oldest first: how wide, of how many.
+async fn swept(bench: &Bench) -> Vec<(String, u64)> {
+    let mut sweeps = bench.api("sweeps").await["sweeps"].as_array().cloned().unwrap_or_default();
+    sweeps.retain(|sweep| !sweep["finished_at"].is_null());
+    sweeps.reverse();
+    let told =
+        |sweep: &Value| (sweep["scope"].as_str().unwrap().into(), sweep["looked_at"].as_u64().unwrap());
+    sweeps.iter().map(told).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_has_those_looked_at_whom_it_can_name() {
+    let mut bench = inside(setup(), &[ADA, BEN, CAT]).await;
+    // Nobody inside: nobody is looked at, and nothing is left for later.
+    told(&bench, &["add", "+4915100000999"]);
+    told(&bench, &["add", &number(ADA)]);
+    bench.until("one is out", async || bench.removed() == [ADA]).await;
+    let people = |count| ("people".to_owned(), count);
+    let everybody = |count| ("everybody".to_owned(), count);
+    bench.until("a sweep of one", async || swept(&bench).await == [people(1)]).await;
+    told(&bench, &["add", "+92*"]);
+    bench.until("a rule is about all", async || swept(&bench).await == [people(1), everybody(2)]).await;
+    // A file and an entry together are about all, and so is what changed while no daemon ran.
+    bench.signal("TERM");
+    bench.stopped().await;
+    told(&bench, &["add", &number(BEN)]);
+    bench.spawn();
+    bench.ready().await;
+    bench.until("they are out", async || bench.removed() == [ADA, BEN]).await;
+    let all = [people(1), everybody(2), everybody(2)];
+    bench.until("all were looked at", async || swept(&bench).await == all).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_taken_off_is_off_though_a_prefix_of_the_same_list_names_them() {
+    let bench = Bench::start(setup()).await;
+    told(&bench, &["add", "+9230*", "--reason", "a wave of spam"]);
+    told(&bench, &["add", "+923001234567"]);
+    let taken = told(&bench, &["remove", "+923001234567"]);
+    assert_eq!(taken["ended"].as_array().unwrap().len(), 1, "{taken}");
+    assert_eq!(check(&bench, 923_001_234_567)["state"], "excepted", "{taken}");
+    assert_eq!(check(&bench, 923_001_234_568)["state"], "listed");
+    bench.sim.join(&group(), &[person(923_001_234_567), person(923_001_234_568)], Via::Link).await;
+    bench.until("the other is out", async || bench.removed() == [923_001_234_568]).await;
+    bench.settled().await;
+    assert_eq!(bench.removed(), [923_001_234_568]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_addition_that_ends_takes_the_removal_back_that_waits_for_it() {
+    let limits = FAST_LIMITS.replace(r#"remove = ["100000/1m"]"#, r#"remove = ["1/1h"]"#);
+    let bench = inside(Setup { limits, ..setup() }, &[ADA, BEN]).await;
+    told(&bench, &["add", &number(ADA)]);
+    bench.until("one is out", async || bench.removed() == [ADA]).await;
+    told(&bench, &["add", &number(BEN), "--expires", "15s"]);
+    bench.until("the other waits", async || !bench.rows("waiting").await.is_empty()).await;
+    bench.until("it is taken back", async || bench.rows("cancelled").await.len() == 1).await;
+    assert!(bench.rows("waiting").await.is_empty());
+    assert_eq!(bench.removed(), [ADA]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_thousand_lines_are_imported_and_a_second_time_change_nothing() {
+    const LINES: u64 = 100_000;
+    let bench = Bench::start(setup()).await;
+    let lines: String = (0..LINES - 2).map(|n| format!("+{}\n", 4_916_000_000_000 + n)).collect();
+    let national = "0151 00000901 reason=\"rude\" expires=2099-01-31\n0151/00000902\n+49 160 00000000\n";
+    bench.write("many.txt", &format!("{lines}{national}"));
+    let import = ["import", "many.txt", "--country", "DE", "--reason", "bought a list", "--by", "Eve"];
+    let read = told(&bench, &import);
+    assert_eq!((&read["added"], &read["unreadable"]), (&json!(LINES), &json!([])), "{read}");
+    assert_eq!(bench.api("blacklist").await["local_entries"], LINES);
+    told(&bench, &import);
+    assert_eq!(bench.api("blacklist").await["local_entries"], LINES);
+    let hit = check(&bench, ADA)["hits"][0].clone();
+    assert_eq!((&hit["reason"], hit["expires_at"].is_i64()), (&json!("rude"), true), "{hit}");
+    let hit = check(&bench, BEN)["hits"][0].clone();
+    assert_eq!((&hit["reason"], &hit["expires_at"]), (&json!("bought a list"), &Value::Null), "{hit}");
+    come_in(&bench, ADA).await;
+    bench.until("they are out", async || bench.removed() == [ADA]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_the_allowlist_names_too_late_the_operators_are_told_of_once() {
+    let mut bench = Bench::start(Setup { blacklist: format!("+{ADA}\n+{BEN}\n"), ..setup() }).await;
+    for who in [ADA, BEN] {
+        come_in(&bench, who).await;
+    }
+    bench.until("both are out", async || bench.removed() == [ADA, BEN]).await;
+    bench.settled().await;
+    let alerts = async |bench: &Bench| {
+        let alerts = bench.api("alerts").await["alerts"].as_array().cloned().unwrap_or_default();
+        alerts.into_iter().filter(|alert| alert["kind"] == "allowlist").collect::<Vec<_>>()
+    };
+    bench.write("allowlist.txt", &format!("+{ADA}\n"));
+    bench.until("it is told", async || !alerts(&bench).await.is_empty()).await;
+    let of_ada =
+        bench.rows("done").await.into_iter().find(|row| row["jid"] == format!("{ADA}@c.us")).unwrap();
+    let text = alerts(&bench).await[0]["text"].as_str().unwrap().to_owned();
+    let next = format!("`perimeterd explain {}`", of_ada["decision"].as_str().unwrap());
+    assert!(text.contains("names 1 people") && text.contains(&next), "{text}");
+    let (status, explained, _) = bench.run(&["explain", of_ada["decision"].as_str().unwrap()]);
+    assert!(status.success() && explained.contains("to take it back"), "{explained}");
+
+    // Neither a restart nor another list tells it again; somebody else is told of.
+    bench.kill();
+    bench.spawn();
+    bench.ready().await;
+    bench.write("allowlist.txt", &format!("+{ADA}\n+{BEN}\n"));
+    bench.until("the other is told of", async || alerts(&bench).await.len() == 2).await;
+    assert!(alerts(&bench).await.iter().all(|alert| alert["count"] == 1), "{:?}", alerts(&bench).await);
 }

@@ -59,12 +59,11 @@ async fn sigterm_with_nothing_to_do_stops_at_once_and_frees_address_and_store() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_takes_up_what_changed_and_keeps_running() {
+async fn sighup_tells_of_the_configuration_and_keeps_running() {
     let bench = Bench::start(setup()).await;
     bench.write("policies/bouncer.rhai", "fn on_join(member, group) { group.say(\"welcome\"); }\n");
-    // Each look takes what stood still since the one before.
     bench.signal("HUP");
-    bench.signal("HUP");
+    bench.until("it is looked at", async || bench.log().contains("as it was what=\"configuration\"")).await;
     bench
         .until("the edit is in force", async || {
             bench.metric(r#"perimeterd_takeups_total{what="policies",outcome="taken"}"#).await == 2.0

@@ -1,8 +1,8 @@
 //! Lists that communities share, at the front door: one real binary publishes, another one subscribes.
 
-use crate::harness::{Bench, Setup, group, person};
+use crate::harness::{Bench, GROUP, Setup, group, person};
 use perimeterd::simulator::{Role, Via};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     fs,
@@ -16,13 +16,13 @@ const FIRST: u64 = 4_915_100_001_000;
 const MEMBERS: u64 = 30;
 
 /// Another community: a folder with a configuration, a list of its own, and keys.
-struct Publisher {
+pub(crate) struct Publisher {
     dir: TempDir,
-    public_key: String,
+    pub(crate) public_key: String,
 }
 
 impl Publisher {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = "[server]\ndata_dir = \"data\"\n[[sessions]]\nname = \"main\"\ninstance_id = \"A1B2C3D4E5F6\"\n\
                       access_token = \"t\"\nwebhook_secret = \"s\"\n[[blacklists]]\nname = \"own\"\npath = \"own.txt\"\n";
@@ -50,14 +50,14 @@ impl Publisher {
     }
 
     /// Publishes these, in place.
-    fn publish(&self, numbers: impl IntoIterator<Item = u64>, more: &[&str]) -> Value {
+    pub(crate) fn publish(&self, numbers: impl IntoIterator<Item = u64>, more: &[&str]) -> Value {
         let lines = numbers.into_iter().map(|number| format!("+{number} reason=harvests\n"));
         fs::write(self.path("own.txt"), lines.collect::<String>()).unwrap();
         self.run(&[&["--name", "eu", "--out", "out"], more].concat())
     }
 
     /// The two files as they are.
-    fn files(&self) -> [Vec<u8>; 2] {
+    pub(crate) fn files(&self) -> [Vec<u8>; 2] {
         ["out/eu.list", "out/eu.list.minisig"].map(|name| fs::read(self.path(name)).unwrap())
     }
 
@@ -158,7 +158,7 @@ async fn a_document_that_cannot_be_relied_on_is_refused_and_shown_and_the_last_g
     let foreign = stranger.files();
     let text = String::from_utf8(good[0].clone()).unwrap();
     let forged = text.replace(&FIRST.to_string(), &(FIRST + 9).to_string()).into_bytes();
-    publisher.publish([FIRST + 9], &["--lasts", "0s"]);
+    publisher.publish([FIRST + 9], &["--lasts", "0s", "--because", "over"]);
     let expired = publisher.files();
     let cases = [
         ("its signature is bad", [forged, good[1].clone()]),
@@ -317,8 +317,10 @@ async fn a_retraction_cancels_what_waits_takes_tags_back_and_tells_who_is_out() 
     let note = bench.rows("cancelled").await[0]["note"].as_str().unwrap().to_owned();
     assert_eq!(note, "shared list eu (version 2): it retracts the entry: a mistake");
     let told = alerts(&bench, "has taken back").await;
-    let undo = format!("`perimeterd undo {}`", out["decision"].as_str().unwrap());
-    assert!(told.len() == 1 && told[0].contains(&undo) && told[0].contains("a mistake"), "{told:?}");
+    let next = format!("`perimeterd explain {}`", out["decision"].as_str().unwrap());
+    assert!(told.len() == 1 && told[0].contains(&next) && told[0].contains("a mistake"), "{told:?}");
+    let (_, said, _) = bench.run(&["explain", out["decision"].as_str().unwrap()]);
+    assert!(said.contains(&FIRST.to_string()) && said.contains("invite"), "{said}");
     let (_, said, _) = bench.run(&["explain", &format!("+{}", FIRST + 1)]);
     assert!(!said.contains("tags: listed"), "{said}");
     bench.settled().await;
@@ -344,4 +346,111 @@ async fn a_retraction_cancels_removals_that_wait_for_their_turn() {
     bench.settled().await;
     assert_eq!(bench.removed().len(), 1);
     assert_eq!(alerts(&bench, "has taken back").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_on_another_list_too_is_not_told_to_be_asked_back() {
+    let publisher = Publisher::new();
+    let bench = subscriber(&publisher, "enforce", &[], Setup::default()).await;
+    publisher.publish([FIRST, FIRST + 1], &[]);
+    has_version(&bench, 1).await;
+    accept(&bench);
+    bench.until("both are out", async || bench.rows("done").await.len() == 2).await;
+    bench.write("blacklist.txt", &format!("+{FIRST}\n"));
+    let own = async || bench.api("blacklist").await["lists"][0]["entries"] == 1;
+    bench.until("the own list is in force", own).await;
+    publisher.publish([], &["--because", "a mistake"]);
+    bench.until("it is told", async || !alerts(&bench, "has taken back").await.is_empty()).await;
+    let told = alerts(&bench, "has taken back").await.concat();
+    assert!(told.contains("1 people") && told.matches("explain").count() == 1, "{told}");
+    let rows = bench.rows("done").await;
+    let other = rows.iter().find(|row| row["jid"].as_str().unwrap().contains("1001@")).unwrap();
+    assert!(
+        told.contains(&format!("`perimeterd explain {}`", other["decision"].as_str().unwrap())),
+        "{told}"
+    );
+}
+
+/// Somebody of whom only the LID is told.
+async fn enters_hidden(bench: &Bench, lid: u64) {
+    let event = json!({
+        "id": format!("evt_{lid}"), "event": "group.v2.participants", "session": "main", "timestamp": 1_790_000_000_000u64,
+        "payload": {
+            "type": "join", "group": {"id": GROUP},
+            "participants": [{"id": format!("{lid}@lid"), "pn": null, "role": "participant"}]
+        },
+        "me": {"id": "447700900001@c.us", "lid": "55501@lid"}
+    });
+    assert_eq!(bench.post(&event).await, 202);
+    bench.settled().await;
+}
+
+/// Ids of those whom the preview says the list would touch, and how many it cannot tell of.
+fn preview_by_id(bench: &Bench) -> (BTreeSet<String>, Value) {
+    let (status, said, why) = bench.run(&["--json", "blacklist", "preview", "eu"]);
+    assert!(status.success(), "{why}");
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let touched = said["members"].as_array().unwrap().iter().filter(|member| member["touched"] == true);
+    let id = |member: &Value| {
+        [&member["phone"], &member["lid"]].into_iter().find_map(Value::as_str).unwrap().to_owned()
+    };
+    (touched.map(id).collect(), said["hidden"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_preview_counts_whom_it_cannot_tell_of_and_names_nobody_once_the_document_is_over() {
+    let publisher = Publisher::new();
+    let bench = subscriber(&publisher, "ask", &[], Setup::default()).await;
+    enters_hidden(&bench, 77_001).await;
+    enters_hidden(&bench, 77_002).await;
+    let lines = format!("+{FIRST}\n77001@lid\n");
+    fs::write(publisher.path("own.txt"), &lines).unwrap();
+    publisher.run(&["--name", "eu", "--out", "out", "--hash-key-file", "hash.key"]);
+    has_version(&bench, 1).await;
+    let (named, hidden) = preview_by_id(&bench);
+    assert_eq!(named, BTreeSet::from([format!("+{FIRST}"), "77001@lid".to_owned()]));
+    assert_eq!(hidden, 1, "the list may name the number of the other one");
+    bench.until("both are held", async || bench.rows("held").await.len() == 2).await;
+    let jids = bench.rows("held").await;
+    assert!(jids.iter().any(|row| row["jid"] == "77001@lid"), "{jids:?}");
+
+    publisher.run(&["--name", "eu", "--out", "out", "--hash-key-file", "hash.key", "--lasts", "5s"]);
+    has_version(&bench, 2).await;
+    let over =
+        async || status(&bench).await["refused"].as_str().is_some_and(|why| why.contains("has expired"));
+    bench.until("it is over", over).await;
+    assert_eq!(preview_by_id(&bench).0, BTreeSet::new());
+    let (_, said, _) = bench.run(&["blacklist", "preview", "eu"]);
+    assert!(said.contains("is stale") && said.contains("1 others hide their number"), "{said}");
+    let (code, said, _) = bench.run(&["check"]);
+    assert!(!code.success() && said.contains("has expired"), "{said}");
+}
+
+#[test]
+fn who_is_spared_here_is_not_published_and_a_list_cut_short_takes_back_nothing() {
+    let publisher = Publisher::new();
+    let numbers: Vec<u64> = (FIRST..FIRST + 10).collect();
+    publisher.publish(numbers.clone(), &[]);
+    let spare = |entry: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_perimeterd"));
+        let output =
+            command.args(["blacklist", "remove", entry]).current_dir(publisher.dir.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    spare(&format!("+{}", FIRST + 3));
+    let published = publisher.publish(numbers.clone(), &[]);
+    assert_eq!((&published["entries"], &published["retracted"]), (&json!(9), &json!(1)), "{published}");
+    let text = String::from_utf8(publisher.files()[0].clone()).unwrap();
+    assert!(text.contains(&format!("\nretract +{} ", FIRST + 3)), "{text}");
+
+    fs::write(publisher.path("own.txt"), format!("+{FIRST}\n")).unwrap();
+    let refused = publisher.output(&["--name", "eu", "--out", "out"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && why.contains("8 of 9 entries") && why.contains("--because"),
+        "{why}"
+    );
+    assert_eq!(publisher.files()[0], text.as_bytes(), "nothing is written");
+    let published = publisher.publish([FIRST], &["--because", "we begin anew"]);
+    assert_eq!((&published["version"], &published["retracted"]), (&json!(3), &json!(8)), "{published}");
 }

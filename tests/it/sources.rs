@@ -178,8 +178,9 @@ async fn a_word_that_nobody_mapped_is_unknown_and_reported() {
     bench.settled().await;
     assert!(bench.removed().is_empty());
     assert_eq!(decisions(&bench).await[0]["verdict"]["look_again"], true);
-    let log = bench.log();
-    assert!(log.contains("platinum-plated") && log.contains("status_map"), "{log}");
+    bench.until("the word is told", async || alerts(&bench, "status_word").await == 1).await;
+    let told = bench.api("alerts").await.to_string();
+    assert!(told.contains("platinum-plated") && told.contains("status_map"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

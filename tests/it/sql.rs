@@ -126,7 +126,8 @@ async fn every_way_in_which_postgres_keeps_an_end_is_read() {
     bench
         .until("the word is told", async || why().await.to_string().contains("name it in `status_map`"))
         .await;
-    assert!(bench.log().contains("word=\"false\""), "reported:\n{}", bench.log());
+    bench.until("and reported", async || alerts(&bench, "status_word").await == 1).await;
+    assert!(bench.api("alerts").await.to_string().contains("`false`"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

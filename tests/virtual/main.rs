@@ -14,3 +14,4 @@ mod hidden;
 mod lab;
 mod outcome_table;
 mod quiet;
+mod sweeps;

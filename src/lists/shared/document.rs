@@ -6,7 +6,7 @@ use crate::{
     numbering,
 };
 use jiff::{civil::Date, tz::TimeZone};
-use std::{fmt, fmt::Write as _};
+use std::{collections::HashSet, fmt, fmt::Write as _, sync::Arc};
 
 /// The first line of every document that this version reads and writes.
 const FIRST: &str = "perimeterd-list 1";
@@ -109,7 +109,7 @@ pub struct Listed {
     /// Who.
     pub whom: Whom,
     /// Why.
-    pub reason: Option<Box<str>>,
+    pub reason: Option<Arc<str>>,
     /// The day on which the publisher listed them.
     pub added: Date,
     /// The last day on which it holds.
@@ -133,7 +133,7 @@ pub struct Retraction {
     /// Who.
     pub whom: Whom,
     /// Why.
-    pub reason: Option<Box<str>>,
+    pub reason: Option<Arc<str>>,
     /// When.
     pub on: Date,
 }
@@ -239,8 +239,9 @@ impl Document {
         }
         let (header, entries, retractions) = read_header(&mut lines)?;
         let mut document = Self { header, entries: Vec::new(), retractions: Vec::new() };
+        let mut reasons = HashSet::new();
         for (number, line) in lines {
-            read_line(line, &mut document)
+            read_line(line, &mut document, &mut reasons)
                 .map_err(|what| format!("line {number}: {what}: {}", numbering::shortened(line)))?;
         }
         let found = (document.entries.len() as u64, document.retractions.len() as u64);
@@ -272,7 +273,7 @@ impl Document {
             plain(name),
             plain(publisher)
         );
-        let reason = |reason: &Option<Box<str>>| {
+        let reason = |reason: &Option<Arc<str>>| {
             reason.as_ref().map_or(String::new(), |reason| format!(" reason=\"{}\"", plain(reason)))
         };
         for Listed { whom, reason: why, added, until } in &self.entries {
@@ -305,6 +306,7 @@ pub(super) fn plain(text: &str) -> String {
 fn read_header<'t>(lines: &mut impl Iterator<Item = (usize, &'t str)>) -> Result<(Header, u64, u64), String> {
     let mut next = |key: &str| {
         let (number, line) = lines.next().unwrap_or_default();
+        check(line).map_err(|what| format!("line {number}: {what}"))?;
         line.strip_prefix(key)
             .and_then(|rest| rest.strip_prefix(": "))
             .map(str::to_owned)
@@ -338,10 +340,27 @@ fn read_header<'t>(lines: &mut impl Iterator<Item = (usize, &'t str)>) -> Result
     }
 }
 
-fn read_line(line: &str, into: &mut Document) -> Result<(), &'static str> {
-    if line.len() > LONGEST_LINE {
-        return Err("the line is too long");
+/// The same text as before, if it was there.
+fn shared(text: &str, texts: &mut HashSet<Arc<str>>) -> Arc<str> {
+    texts.get(text).cloned().unwrap_or_else(|| {
+        let text = Arc::from(text);
+        texts.insert(Arc::clone(&text));
+        text
+    })
+}
+
+/// Lines are shown to operators, in alerts and on terminals: none may be endless, or steer what shows it.
+fn check(line: &str) -> Result<(), &'static str> {
+    match () {
+        () if line.len() > LONGEST_LINE => Err("the line is too long"),
+        () if line.chars().any(char::is_control) => Err("the line has a control character"),
+        () => Ok(()),
     }
+}
+
+/// `reasons` are those read so far: most entries of a list share theirs with many others.
+fn read_line(line: &str, into: &mut Document, reasons: &mut HashSet<Arc<str>>) -> Result<(), &'static str> {
+    check(line)?;
     let (retracts, rest) = match line.strip_prefix("retract ") {
         Some(rest) => (true, rest),
         None => (false, line),
@@ -358,7 +377,7 @@ fn read_line(line: &str, into: &mut Document) -> Result<(), &'static str> {
             until = Some(read_day(day)?);
         } else if let Some(quoted) = rest.strip_prefix("reason=\"") {
             let (inside, after) = quoted.split_once('"').ok_or("the reason has no closing quote")?;
-            reason = (!inside.is_empty()).then(|| inside.into());
+            reason = (!inside.is_empty()).then(|| shared(inside, reasons));
             rest = after.trim_start();
             continue;
         } else {

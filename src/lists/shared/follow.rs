@@ -6,12 +6,14 @@
 
 use super::{
     Document, Gone, HashKey, Kind, Verifier, Whom,
+    download::download,
     memory::{Kept, Memory, read, signature_of},
 };
 use crate::{
     clock::Timestamp,
     config::{self, Trust},
     ids::Person,
+    lists::Download,
     takeup::Takeup,
 };
 use arc_swap::ArcSwapOption;
@@ -72,6 +74,8 @@ pub(in crate::lists) struct SharedList {
     pub(super) name: String,
     published_as: String,
     path: PathBuf,
+    /// Where the two files come from, if not from the owner.
+    download: Option<Arc<Download>>,
     trust: Trust,
     verifier: Result<Verifier, String>,
     pub(super) key: Option<Result<HashKey, String>>,
@@ -101,12 +105,14 @@ impl SharedList {
             Ok(text) => HashKey::new(text),
             Err(why) => Err(why.to_owned()),
         });
+        let verifier = Verifier::new(&config.public_key);
         let list = Self {
             name: config.name.clone(),
             published_as: config.published_as.clone(),
             path: config.path.clone(),
+            download: download(config, verifier.clone(), now).map(Arc::new),
             trust: config.trust,
-            verifier: Verifier::new(&config.public_key),
+            verifier,
             key,
             kept: Kept { folder: kept.join("shared"), name: config.name.clone() },
             max_shrink,
@@ -124,6 +130,7 @@ impl SharedList {
         seen.looks = Some(looks);
         let takeups = list.judge(&mut seen, looks, now);
         drop(seen);
+        let takeups = if list.awaited().is_some() { Vec::new() } else { takeups };
         (list, takeups)
     }
 
@@ -141,6 +148,10 @@ impl SharedList {
                 // Touched, not changed.
                 takeups.clear();
             }
+            if self.awaited().is_some() {
+                // That what is fetched is not there is told by who fetches it.
+                takeups.clear();
+            }
         }
         takeups.extend(self.end(&mut seen, now));
         takeups
@@ -155,10 +166,16 @@ impl SharedList {
         let mut seen = self.lock();
         let looks = self.looks();
         let (found, files) = self.weigh(&seen, now)?;
+        if self.previewed().is_some_and(|seen| seen.digest != found.digest) {
+            let (name, version) = (&self.name, found.document.header.version);
+            return Err(format!(
+                "version {version} has come just now; see first whom it would touch with `perimeterd blacklist preview {name}`"
+            ));
+        }
         seen.looks = Some(looks);
         seen.judged = Some(looks);
         let detail = self.take(&mut seen, found, &files, true)?;
-        self.waiting.store(None);
+        self.waiting.store(self.ended(now).map(Arc::new));
         Ok(detail)
     }
 
@@ -204,7 +221,20 @@ impl SharedList {
 
     /// Why the files as they are now are not in force, or not wholly.
     pub(in crate::lists) fn waiting(&self) -> Option<String> {
-        self.waiting.load().as_deref().cloned()
+        match self.awaited() {
+            Some(download) => Some(download.absence()),
+            None => self.waiting.load().as_deref().cloned(),
+        }
+    }
+
+    /// What fetches the files, if not their owner puts them there.
+    pub(in crate::lists) fn download(&self) -> Option<&Arc<Download>> {
+        self.download.as_ref()
+    }
+
+    /// Who fetches the files, while they are not there.
+    fn awaited(&self) -> Option<&Arc<Download>> {
+        self.download().filter(|download| !download.is_there())
     }
 
     /// Entries in force and when they were taken.
@@ -260,8 +290,11 @@ impl SharedList {
             None => self.take(seen, found, &files, false),
         });
         if self.looks() != looks {
-            // They changed under the reading: the next looks judge them again.
+            // They changed under the reading: the next looks judge them again, and what is wrong may be just that.
             seen.judged = None;
+            if weighed.is_err() {
+                return Vec::new();
+            }
         }
         let what = self.what();
         match weighed {
@@ -273,9 +306,12 @@ impl SharedList {
                          blacklist preview {name}`, then let it with `perimeterd blacklist accept {name}`"
                     )
                 });
-                self.waiting.store(unaccepted.clone().map(Arc::new));
-                let refused = unaccepted.map(|why| Takeup::Refused { what: what.clone(), why });
-                std::iter::once(Takeup::Taken { what, detail }).chain(refused).collect()
+                let ended = self.ended(now);
+                seen.told_of_end = ended.is_some();
+                let why = ended.or(unaccepted);
+                self.waiting.store(why.clone().map(Arc::new));
+                let refused = why.map(|why| Takeup::Refused { what: what.clone(), why });
+                std::iter::once(Takeup::Taken { what, detail, flaw: None }).chain(refused).collect()
             }
             Err(why) => {
                 let why = format!("{why}\n{}", self.what_holds());
@@ -287,11 +323,16 @@ impl SharedList {
 
     /// The document if it is to be relied on, with its two files; the sentence why not otherwise.
     fn weigh(&self, seen: &Seen, now: Timestamp) -> Result<(InForce, [Vec<u8>; 2]), String> {
+        if let Some(download) = self.awaited() {
+            return Err(download.absence());
+        }
         let place = self.path.display();
         let files = [read(&self.path)?, read(&signature_of(&self.path))?];
         let found = self.verified(&files, now).map_err(|why| format!("{place}: {why}"))?;
         let header = &found.document.header;
-        if header.expires <= now {
+        // The end of the one in force is told apart.
+        let is_in_force = self.digest() == Some(found.digest);
+        if header.expires <= now && !is_in_force {
             let (version, expires) = (header.version, header.expires);
             return Err(format!(
                 "{place}: version {version} has expired on {expires}; its publisher must make a new one"
@@ -367,6 +408,7 @@ impl SharedList {
         let accepted = accepts || self.accepted.load(Ordering::SeqCst);
         let memory = Memory {
             public_key: self.verifier.as_ref().map_or("", |verifier| verifier.text()).to_owned(),
+            published_as: self.published_as.clone(),
             version: found.document.header.version,
             digest: hex::encode(found.digest),
             accepted: accepted && self.trust == Trust::Enforce,
@@ -392,7 +434,6 @@ impl SharedList {
         );
         self.accepted.store(memory.accepted, Ordering::SeqCst);
         seen.memory = Some(memory);
-        seen.told_of_end = false;
         self.pending.store(None);
         self.in_force.store(Some(Arc::new(found)));
         Ok(detail)
@@ -402,7 +443,10 @@ impl SharedList {
     fn remember(&self, seen: &mut Seen, now: Timestamp) {
         let Ok(verifier) = &self.verifier else { return };
         let (memory, files) = self.kept.load();
-        seen.memory = memory.filter(|memory: &Memory| memory.public_key == verifier.text());
+        // Another publisher, or another list of the same one, is nothing that was taken or accepted before.
+        seen.memory = memory.filter(|memory: &Memory| {
+            memory.public_key == verifier.text() && memory.published_as == self.published_as
+        });
         let accepted = seen.memory.as_ref().is_some_and(|memory| memory.accepted);
         self.accepted.store(accepted, Ordering::SeqCst);
         let Some(files) = files else { return };
@@ -411,7 +455,8 @@ impl SharedList {
             if seen.memory.as_ref().is_none_or(|memory| memory.version < version) {
                 // A stop came between the document and the memory.
                 let (public_key, digest) = (verifier.text().to_owned(), hex::encode(found.digest));
-                seen.memory = Some(Memory { public_key, version, digest, accepted });
+                let published_as = self.published_as.clone();
+                seen.memory = Some(Memory { public_key, published_as, version, digest, accepted });
             }
             self.in_force.store(Some(Arc::new(found)));
         }
@@ -419,20 +464,24 @@ impl SharedList {
 
     /// Tells once that the document in force has come to its end.
     fn end(&self, seen: &mut Seen, now: Timestamp) -> Option<Takeup> {
-        let held = self.in_force.load_full()?;
-        let header = &held.document.header;
-        if header.expires > now || seen.told_of_end {
-            return None;
-        }
+        let why = self.ended(now).filter(|_| !seen.told_of_end)?;
         seen.told_of_end = true;
-        let why = format!(
-            "version {} has expired on {}: whom it names stays until its publisher makes a new one",
-            header.version, header.expires
-        );
         if self.waiting().is_none() {
             self.waiting.store(Some(Arc::new(why.clone())));
         }
         Some(Takeup::Refused { what: self.what(), why })
+    }
+
+    /// That the time of the document in force is over.
+    fn ended(&self, now: Timestamp) -> Option<String> {
+        let held = self.in_force.load_full()?;
+        let header = &held.document.header;
+        (header.expires <= now).then(|| {
+            format!(
+                "version {} has expired on {}: whom it names stays until its publisher makes a new one",
+                header.version, header.expires
+            )
+        })
     }
 
     fn what_holds(&self) -> String {

@@ -65,7 +65,7 @@ impl ListBook {
     }
 
     /// What the fact would be if this list was trusted beyond `watch` as it will be once it is accepted: the entry, where
-    /// the list names them. Entries of lists that come before it stand, so that the record of a decision would be the same.
+    /// the list names them; unknown where only a number that nobody knows would tell. Entries of lists that come before it stand, so that the record of a decision would be the same.
     ///
     /// # Errors
     /// The sentence why there is no preview of it.
@@ -76,7 +76,8 @@ impl ListBook {
         now: Timestamp,
     ) -> Result<Option<Lookup<Option<ListHit>>>, String> {
         let list = self.shared_list(name).ok_or_else(|| self.not_shared(name))?;
-        Ok(list.find_in_preview(person, now).map(|found| known(found, now)))
+        let found = list.find_in_preview(person, now).transpose();
+        Ok(found.map(|found| found.map_or_else(|why| Lookup::Unknown { why }, |found| known(found, now))))
     }
 
     /// Whether an exception of the local list spares somebody from every list, or may.

@@ -24,16 +24,24 @@ impl SharedList {
         let Some(held) = self.in_force.load_full() else {
             return Err(format!("{} was never read; see why with `perimeterd check`", self.what()));
         };
-        let named = self.look_up(&held, person, now);
+        self.find_in(&held, person, now)
+    }
+
+    /// Likewise in what would be in force once it is accepted; nothing where there is no such thing.
+    pub(in crate::lists) fn find_in_preview(
+        &self,
+        person: Person,
+        now: Timestamp,
+    ) -> Result<Option<Match>, String> {
+        self.previewed().map_or(Ok(None), |held| self.find_in(&held, person, now))
+    }
+
+    fn find_in(&self, held: &InForce, person: Person, now: Timestamp) -> Result<Option<Match>, String> {
+        let named = self.look_up(held, person, now);
         if named.is_none() && person.phone.is_none() && held.names.0 {
             return Err(format!("the phone is hidden, and {} names phones", self.what()));
         }
         Ok(named)
-    }
-
-    /// The entry that names somebody in what would be in force once it is accepted.
-    pub(in crate::lists) fn find_in_preview(&self, person: Person, now: Timestamp) -> Option<Match> {
-        self.look_up(&*self.previewed()?, person, now)
     }
 
     fn look_up(&self, held: &InForce, person: Person, now: Timestamp) -> Option<Match> {
@@ -47,6 +55,7 @@ impl SharedList {
                 list: self.name.clone(),
                 entry: listed.whom.to_string(),
                 reason: listed.reason.as_deref().map(Into::into),
+                source: Some(document.header.publisher.clone()),
                 added_at: crate::clock::parse_end(&listed.added.to_string(), &jiff::tz::TimeZone::UTC)
                     .ok()
                     .map(|end| end - std::time::Duration::from_secs(24 * 3600)),

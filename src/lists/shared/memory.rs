@@ -1,9 +1,10 @@
 //! What a subscription remembers: the last good document with its signature, and beside them the highest version.
 
+use crate::kept::open_file;
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
-    io::Write as _,
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -11,6 +12,8 @@ use std::{
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Memory {
     pub(super) public_key: String,
+    /// The name in the document.
+    pub(super) published_as: String,
     pub(super) version: u64,
     pub(super) digest: String,
     pub(super) accepted: bool,
@@ -56,8 +59,18 @@ pub(super) fn signature_of(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Bytes that are taken of one file: a document is held whole while it is checked.
+pub(in crate::lists) const MOST: u64 = 512 << 20;
+
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| match error.kind() {
+    let bytes = open_file(path).and_then(|mut file| match file.metadata()?.len() {
+        ..=MOST => {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map(|_| bytes)
+        }
+        more => Err(io::Error::other(format!("{more} bytes are more than the {MOST} that are taken"))),
+    });
+    bytes.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => format!("{} is missing; put it back", path.display()),
         _ => format!("{} cannot be read ({error})", path.display()),
     })

@@ -39,9 +39,10 @@
 //! # Here
 //!
 //! [`document`] and [`mod@publish`] are pure, [`signature`] and [`key`] are the cryptography, [`follow`] has a
-//! subscription's files and what is in force, [`memory`] what outlives a restart.
+//! subscription's files and what is in force, [`mod@download`] brings them from a URL, [`memory`] what outlives a restart.
 
 mod document;
+mod download;
 mod follow;
 mod in_book;
 mod key;
@@ -58,5 +59,6 @@ pub use follow::Standing;
 pub(super) use in_book::open_shared;
 pub use key::HashKey;
 pub use lookup::Match;
+pub(super) use memory::MOST;
 pub use publish::{Draft, Either, Own, Published, own_entries, publish};
 pub use signature::{Signer, Verifier};

@@ -7,7 +7,7 @@ use crate::{
     lists::ListSet,
 };
 use jiff::{civil::Date, tz::TimeZone};
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// A retraction is told for so long; by then every subscriber has seen it.
 const TOLD_FOR_DAYS: i32 = 365;
@@ -84,7 +84,12 @@ pub struct Published {
 /// The sentence why it would be refused by subscribers.
 pub fn publish(draft: Draft<'_>) -> Result<Published, String> {
     let Draft { name, publisher, version, key, own, before, because, lasts, now } = draft;
-    let next = before.map_or(1, |before| before.header.version + 1);
+    let next = match before.map(|before| before.header.version) {
+        None => 1,
+        Some(last) => {
+            last.checked_add(1).ok_or("there is no version after the last one; publish under another name")?
+        }
+    };
     let version = version.unwrap_or(next);
     if version < next {
         return Err(format!("version {} was published already; subscribers take {next} or later", next - 1));
@@ -135,7 +140,7 @@ pub fn publish(draft: Draft<'_>) -> Result<Published, String> {
 }
 
 /// A reason as a document can hold it.
-fn worded(reason: &str) -> Option<Box<str>> {
+fn worded(reason: &str) -> Option<Arc<str>> {
     Some(plain(reason)).filter(|reason| !reason.is_empty()).map(Into::into)
 }
 

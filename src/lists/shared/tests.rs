@@ -11,7 +11,7 @@ use crate::{
     ids::{Lid, Person, Phone},
     takeup::Takeup,
 };
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000); // 2027-01-15
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -54,6 +54,7 @@ impl Place {
             name: "eu".into(),
             published_as: "eu".into(),
             path: dir.path().join("eu.list"),
+            url: None,
             public_key: signer.verifier().text().to_owned(),
             key: Some(Secret::new(SHARED)),
             trust,
@@ -107,6 +108,10 @@ fn a_document_is_read_as_it_was_written() {
         for document in [&first.document, &later.document] {
             assert_eq!(&Document::parse(&document.text()).unwrap(), document);
         }
+        let read = Document::parse(&first.document.text()).unwrap();
+        let mut reasons = read.entries().iter().filter_map(|listed| listed.reason.as_ref());
+        let (one, other) = (reasons.next().unwrap(), reasons.next().unwrap());
+        assert!(Arc::ptr_eq(one, other), "a reason that many entries have is held once");
         assert_eq!(later.document.header.version, 2);
         let listed: &Listed = &later.document.entries()[0];
         assert_eq!(listed.added.to_string(), "2027-01-15", "listed first on that day");
@@ -129,6 +134,9 @@ fn what_is_listed_again_is_no_longer_retracted() {
     assert_eq!((second.retractions().len(), third.retractions().len()), (1, 0));
     let late = publish(Draft { version: Some(2), ..draft(vec![], Some(&third), None) });
     assert!(late.unwrap_err().starts_with("version 3 was published already"));
+    let last =
+        publish(Draft { version: Some(u64::MAX), ..draft(vec![], Some(&third), None) }).unwrap().document;
+    assert!(publish(draft(vec![], Some(&last), None)).unwrap_err().contains("no version after"));
 }
 
 #[test]
@@ -144,6 +152,10 @@ fn a_broken_document_is_refused_with_its_line_and_shows_no_number() {
         (good.replace("+4915100000001", "+49151*"), "neither a number"),
         (good.replace("+4915100000001", "h:00000001-00000002-00000003-00000004"), "mixes numbers and hashes"),
         (good[..good.len() - 3].to_owned(), "no closing quote"),
+        (good.replace("sells", "\u{1b}[2Jsells"), "line 11: the line has a control character"),
+        (good.replace("Club Berlin", "Club\u{7}Berlin"), "line 3: the line has a control character"),
+        (good.replace("Club Berlin", &"Club ".repeat(1000)), "line 3: the line is too long"),
+        (good.replace("sells", &"sells ".repeat(1000)), "line 11: the line is too long"),
         (String::new(), "does not begin with"),
     ];
     for (text, says) in cases {
@@ -166,7 +178,11 @@ fn hashes_need_the_right_key_and_keep_phones_and_lids_apart() {
     let by_lid = list.find(Person::of_lid(Lid::from_u64(ONE)), NOW).unwrap().unwrap();
     assert!(by_lid.hit.entry.starts_with("l:"), "{by_lid:?}");
     assert!(names(&list, ONE + 1) && !names(&list, ONE), "digits of a LID are never a phone");
-    assert!(list.find(Person::of_lid(Lid::from_u64(5)), NOW).is_err(), "the hidden phone could be on it");
+    let hidden = Person::of_lid(Lid::from_u64(5));
+    assert!(
+        list.find(hidden, NOW).is_err() && list.find_in_preview(hidden, NOW).is_err(),
+        "the phone could be on it"
+    );
     let config = Config { key: Some(Secret::new(SHARED.replace('0', "1"))), ..place.config.clone() };
     let (_, told) = SharedList::open(&config, 0.2, &place.dir.path().join("other"), NOW, true);
     assert!(
@@ -250,6 +266,14 @@ fn a_list_to_be_enforced_watches_until_it_is_accepted_once() {
     place.publish(&[ONE, ONE + 1], Some(&first));
     assert!(matches!(&settle(&again, NOW)[..], [Takeup::Taken { .. }]), "later versions come by themselves");
     assert!(names(&again, ONE + 1));
+    // Another list of the same publisher has its own versions, and was not accepted.
+    let other = Config { published_as: "us".into(), ..place.config.clone() };
+    let us = publish(Draft { name: "us".into(), ..draft(vec![own(ONE + 2)], None, None) }).unwrap().document;
+    let text = fs::read(&place.config.path).unwrap();
+    place.write(&us.text());
+    let (us, _) = SharedList::open(&other, 0.2, &place.dir.path().join("kept"), NOW, false);
+    assert_eq!((us.trust(), names(&us, ONE + 2)), (Trust::Watch, true), "{:?}", us.waiting());
+    place.write(std::str::from_utf8(&text).unwrap());
     let stranger = Signer::new(&Signer::invent().unwrap().0, None).unwrap();
     let config = Config { public_key: stranger.verifier().text().to_owned(), ..place.config.clone() };
     let (changed, _) = SharedList::open(&config, 0.2, &place.dir.path().join("kept"), NOW, true);
@@ -269,7 +293,18 @@ fn entries_that_are_lost_wait_for_accept_and_retracted_ones_do_not() {
     let told = settle(&list, NOW);
     assert!(matches!(&told[..], [Takeup::Refused { why, .. }] if why.contains("9 of 10 entries are gone")));
     assert!(names(&list, ONE + 9), "{told:?}");
-    assert!(list.find_in_preview(Person::of_phone(phone(ONE + 9)), NOW).is_none(), "the preview is of it");
+    let unseen =
+        publish(Draft { version: Some(3), ..draft(vec![own(ONE + 1)], None, None) }).unwrap().document;
+    place.write(&unseen.text());
+    assert!(
+        list.accept(NOW).unwrap_err().contains("version 3 has come just now"),
+        "nobody has seen its preview"
+    );
+    place.write(&lost.text());
+    assert!(
+        list.find_in_preview(Person::of_phone(phone(ONE + 9)), NOW).unwrap().is_none(),
+        "the preview is of it"
+    );
     list.accept(NOW).unwrap();
     assert!(names(&list, ONE) && !names(&list, ONE + 9));
     let place = Place::new(Trust::Ask);
@@ -292,4 +327,9 @@ fn a_document_whose_time_is_over_puts_nobody_out() {
     assert!(matches!(&told[..], [Takeup::Refused { why, .. }] if why.contains("has expired")), "{told:?}");
     assert!(settle(&list, later).is_empty(), "told once");
     assert!(list.find(Person::of_phone(phone(ONE)), later).unwrap().unwrap().stale);
+    let (_, again) = SharedList::open(&place.config, 0.2, &place.dir.path().join("kept"), later, true);
+    assert!(again.iter().any(|takeup| told.contains(takeup)), "the same words, so the same alert: {again:?}");
+    place.write(&fs::read_to_string(&place.config.path).unwrap());
+    assert!(settle(&list, later).is_empty(), "touched, not changed");
+    assert!(list.waiting().unwrap().contains("has expired"));
 }

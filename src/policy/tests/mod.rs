@@ -300,6 +300,7 @@ fn a_listed_member_is_out_whatever_else_is_unknown() {
         list: "scrapers".into(),
         entry: "x".into(),
         reason: None,
+        source: None,
         added_at: None,
         expires_at: Some(Timestamp(0)),
     };

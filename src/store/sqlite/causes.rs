@@ -8,10 +8,10 @@ use crate::{
     action::{Action, RowState},
     clock::Timestamp,
     facts::Verdict,
-    ids::{DecisionId, GroupId, Person, PersonId},
+    ids::{DecisionId, GroupId, OutboxId, Person, PersonId},
     store::{
         Raised, RunRecord, StoreError,
-        causes::{Caused, Causes, Lifted},
+        causes::{Caused, Causes, Lifted, PutOut},
     },
 };
 use async_trait::async_trait;
@@ -36,6 +36,10 @@ impl Causes for SqliteStore {
             self.alert_bell.notify_one();
         }
         Ok(cancelled)
+    }
+
+    async fn put_out(&self, since: Timestamp) -> Result<Vec<PutOut>, StoreError> {
+        self.readers.read(move |db| put_out(db, since)).await
     }
 
     async fn present(&self) -> Result<Vec<(GroupId, PersonId, Person)>, StoreError> {
@@ -123,6 +127,25 @@ fn untag(db: &Connection, decision: DecisionId) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+fn put_out(db: &Connection, since: Timestamp) -> Result<Vec<PutOut>, StoreError> {
+    let sql = "SELECT max(o.id) AS id, o.decision_id, g.subject, p.phone, p.lid FROM outbox o
+               JOIN groups g ON g.id = o.group_id JOIN people p ON p.id = o.person_id
+               LEFT JOIN members m ON m.group_id = o.group_id AND m.person_id = o.person_id
+               WHERE o.kind = 'remove' AND o.state = 'done' AND o.settled_at >= ? AND NOT coalesce(m.present, 0)
+               GROUP BY o.group_id, o.person_id ORDER BY 1 DESC";
+    let mut select = db.prepare_cached(sql)?;
+    let read = |row: &Row<'_>| {
+        Ok(PutOut {
+            row: OutboxId(row.get("id")?),
+            decision: DecisionId(row.get("decision_id")?),
+            subject: row.get("subject")?,
+            person: row.person("phone", "lid")?,
+        })
+    };
+    let found = select.query_map([since.0], read)?.collect::<Result<_, _>>()?;
+    Ok(found)
 }
 
 fn present(db: &Connection) -> Result<Vec<(GroupId, PersonId, Person)>, StoreError> {

@@ -14,8 +14,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 const COLUMNS: &str = "kind, entry, phone, lid, reason, who, decision_id, added_at, expires_at";
 
-/// Rows about the same: the entry itself, or the same person by either form.
-const ABOUT: &str = "ended_at IS NULL AND kind = ?1 AND (entry = ?2 OR phone = ?3 OR lid = ?4)";
+/// Rows about the same: the entry itself, or the same person by either form. Each by an index of its own, which one
+/// condition with `OR` would not take: a long list is looked through at each of its entries then.
+const ABOUT: &str = "id IN (SELECT id FROM local_list WHERE ended_at IS NULL AND kind = ?1 AND entry = ?2
+                UNION ALL SELECT id FROM local_list WHERE ended_at IS NULL AND kind = ?1 AND phone = ?3
+                UNION ALL SELECT id FROM local_list WHERE ended_at IS NULL AND kind = ?1 AND lid = ?4)";
 
 #[async_trait]
 impl LocalList for SqliteStore {

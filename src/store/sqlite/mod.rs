@@ -154,14 +154,6 @@ impl Store for SqliteStore {
         self.writer.run(move |db| timers::hasten(db, now)).await
     }
 
-    async fn swept(&self) -> Result<Option<String>, StoreError> {
-        self.readers.read(sweep::last).await
-    }
-
-    async fn keep_swept(&self, state: String) -> Result<(), StoreError> {
-        self.writer.run(move |db| sweep::keep(db, &state)).await
-    }
-
     async fn awaiting_recheck(&self, limit: u32) -> Result<Vec<Person>, StoreError> {
         self.readers.read(move |db| timers::awaiting(db, limit)).await
     }

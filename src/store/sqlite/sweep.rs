@@ -1,12 +1,16 @@
 //! Sweeps: the members of a group are looked at again, some at a time.
 //!
 //! Where a sweep stands in a group is a number of a person, and moves in the commit that makes the runs; so a stop in
-//! between loses nothing. Whoever has a run of another cause pending is passed over: it will see the same facts. Asked for again while it runs, it goes on to the end and then once more up to where it was.
+//! between loses nothing. Passed over is whoever has a run of another cause pending, which will see the same facts, and
+//! whose removal is asked for already; and a group that we have left. Asked for again while it runs, it goes on to the end
+//! and then once more up to where it was.
 
 use super::{
     SqliteStore,
     apply::{Outcome, Step},
     groups, journal,
+    members::At,
+    outbox::live_removals,
     words::{Columns, Word, phone_column, to_json},
 };
 use crate::{
@@ -61,19 +65,6 @@ impl Sweeps for SqliteStore {
     async fn keep_sweep_mark(&self, mark: Mark) -> Result<(), StoreError> {
         self.writer.run(move |db| keep_mark(db, &mark)).await
     }
-}
-
-/// What the lists said when everybody was looked at last.
-pub(super) fn last(db: &Connection) -> Result<Option<String>, StoreError> {
-    let mut select = db.prepare_cached("SELECT state FROM swept")?;
-    Ok(select.query_row([], |row| row.get(0)).optional()?)
-}
-
-/// Everybody is looked at now.
-pub(super) fn keep(db: &Connection, state: &str) -> Result<(), StoreError> {
-    let sql = "INSERT INTO swept (one, state) VALUES (1, ?) ON CONFLICT DO UPDATE SET state = excluded.state";
-    db.prepare_cached(sql)?.execute([state])?;
-    Ok(())
 }
 
 fn mark(db: &Connection, name: &str) -> Result<Option<String>, StoreError> {
@@ -284,12 +275,17 @@ impl Step<'_> {
         let Some(group) = groups::find(self.db, jid)? else {
             return Ok(Some("there is no such group".into()));
         };
+        if groups::sessions_in(self.db, group.id)?.is_empty() {
+            self.leave_out(id, group.id)?;
+            return Ok(Some("we are no longer in the group".into()));
+        }
         let mut members = self.next_people(id, group.id)?;
         if members.is_empty() {
             members = self.next_members(id, group.id)?;
         }
         for member in &members {
-            if self.is_pending(group.id, *member)? {
+            let at = At { group: group.id, person: *member };
+            if self.is_pending(at)? || !live_removals(self.db, at)?.is_empty() {
                 continue;
             }
             self.run_of(event, Hook::OnSweep, group.id, Some(*member), 0, Some(id))?;
@@ -303,11 +299,23 @@ impl Step<'_> {
         Ok(members.is_empty().then(|| "nobody (else) is in it".into()))
     }
 
-    /// Whether somebody is about to be judged anyway, by a run that no sweep made.
-    fn is_pending(&self, group: i64, member: PersonId) -> Result<bool, StoreError> {
+    /// A group of which nobody is looked at any more.
+    fn leave_out(&self, id: SweepId, group: i64) -> Result<(), StoreError> {
+        for table in ["sweep_groups", "sweep_phones"] {
+            let sql = format!("DELETE FROM {table} WHERE sweep_id = ? AND group_id = ?");
+            self.db.prepare_cached(&sql)?.execute([id.0, group])?;
+        }
+        let left = remaining(self.db, id)?;
+        let sql = "UPDATE sweeps SET people = looked + ?2 WHERE id = ?1";
+        self.db.prepare_cached(sql)?.execute([id.0, left])?;
+        finish(self.db, id, self.received_at)
+    }
+
+    /// Whether somebody is about to be judged as a member anyway, by a run that no sweep made.
+    fn is_pending(&self, At { group, person }: At) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM decisions WHERE person_id = ? AND group_id = ? AND state = 'pending'
-                       AND sweep_id IS NULL)";
-        Ok(self.db.prepare_cached(sql)?.query_row([member.0, group], |row| row.get(0))?)
+                       AND sweep_id IS NULL AND hook IN ('on_join', 'on_sweep'))";
+        Ok(self.db.prepare_cached(sql)?.query_row([person.0, group], |row| row.get(0))?)
     }
 
     /// The next of the single people who are still inside.

@@ -25,7 +25,7 @@ use crate::{
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use row::Row;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The name of the source in evidence.
 const SOURCE: &str = "subscription database";
@@ -37,7 +37,7 @@ pub(super) struct SqlSource {
     /// What is asked; why nothing can be otherwise.
     asked: Result<Asked, String>,
     timeout: Duration,
-    words: Words,
+    words: Arc<Words>,
     time_zone: TimeZone,
 }
 
@@ -95,14 +95,13 @@ impl From<Failed> for NoAnswer {
 impl SqlSource {
     /// The source, and how many questions it takes at once; `None` if the configuration names another source.
     /// Connects to nothing.
-    pub(super) fn new(config: &Subscriptions, time_zone: TimeZone) -> Option<(Self, usize)> {
+    pub(super) fn new(
+        config: &Subscriptions,
+        words: Arc<Words>,
+        time_zone: TimeZone,
+    ) -> Option<(Self, usize)> {
         let SubscriptionSource::Sql(sql) = &config.source else { return None };
-        let source = Self {
-            asked: Asked::open(sql),
-            timeout: sql.timeout,
-            words: Words::new(config.status_map.clone()),
-            time_zone,
-        };
+        let source = Self { asked: Asked::open(sql), timeout: sql.timeout, words, time_zone };
         Some((source, sql.pool))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Failed, MOST_ROWS, Query,
-    row::{Cell, Row},
+    row::{self, Cell, Row},
     said, trust,
 };
 use crate::{
@@ -12,8 +12,8 @@ use crate::{
 };
 use jiff::civil;
 use mysql_async::{
-    Column, Conn, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, SslOpts, Value, consts::ColumnType,
-    prelude::Queryable,
+    Column, Conn, DriverError, OptsBuilder, Params, Pool, PoolConstraints, PoolOpts, SslOpts, Value,
+    consts::ColumnType, prelude::Queryable,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -71,11 +71,9 @@ impl MySql {
         while let Some(row) = answer.next().await? {
             let columns: Arc<[Column]> = row.columns();
             let cells = columns.iter().zip(row.unwrap_raw());
-            rows.push(
-                cells
-                    .map(|(column, value)| (column.name_str().to_lowercase(), cell(column, value)))
-                    .collect(),
-            );
+            rows.push(row::of(
+                cells.map(|(column, value)| (column.name_str().into_owned(), cell(column, value))),
+            ));
             if rows.len() > MOST_ROWS {
                 break;
             }
@@ -134,8 +132,14 @@ fn moment(utc: civil::DateTime) -> Cell {
 }
 
 fn failed(error: &mysql_async::Error) -> Failed {
+    if let Some(why) = trust::refusal(error) {
+        return Failed::Unreached(why);
+    }
     let refusal = match error {
         mysql_async::Error::Server(refusal) => refusal,
+        mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+            return Failed::Unreached(trust::NO_TLS);
+        }
         mysql_async::Error::Io(_) | mysql_async::Error::Driver(_) => {
             return Failed::Unreached("cannot be reached");
         }
@@ -149,7 +153,7 @@ fn failed(error: &mysql_async::Error) -> Failed {
     if [1969, 3024, 1317].contains(&refusal.code) {
         return Failed::Slow;
     }
-    let speaks = ["08", "28", "42"].iter().any(|class| refusal.state.starts_with(class));
+    let speaks = ["08", "25", "28", "42"].iter().any(|class| refusal.state.starts_with(class));
     let message = if speaks { said(&refusal.message) } else { "its message may hold a number".into() };
     let what = format!("{message} (error {}, SQLSTATE {})", refusal.code, refusal.state);
     if refusal.state.starts_with("22") { Failed::Unfit(what) } else { Failed::Refused(what) }

@@ -6,7 +6,7 @@
 
 use super::{
     Failed, MOST_ROWS, Query,
-    row::{Cell, Row},
+    row::{self, Cell, Row},
     said, trust,
 };
 use crate::{
@@ -14,8 +14,12 @@ use crate::{
     ids::Phone,
 };
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::Value as Json;
-use std::{error::Error, time::Duration};
+use std::{error::Error, fmt, time::Duration};
 use tokio_postgres::{
     NoTls,
     config::SslMode,
@@ -133,25 +137,39 @@ impl ToSql for AsText {
     to_sql_checked!();
 }
 
-fn read(row: &tokio_postgres::Row) -> Result<Row, Failed> {
-    let json = row.try_get::<_, Option<&str>>(0).ok().flatten().map(serde_json::from_str);
-    let Some(Ok(Json::Object(fields))) = json else {
+fn read(answer: &tokio_postgres::Row) -> Result<Row, Failed> {
+    let json = answer.try_get::<_, Option<&str>>(0).ok().flatten().map(serde_json::from_str);
+    let Some(Ok(Columns(columns))) = json else {
         return Err(Failed::Unreadable("with a row that cannot be read".into()));
     };
-    Ok(fields.into_iter().map(|(name, value)| (name.to_lowercase(), cell(value))).collect())
+    Ok(row::of(columns))
 }
 
-fn cell(value: Json) -> Cell {
-    match value {
-        Json::Null => Cell::Nothing,
-        Json::String(text) => Cell::Text(text),
-        Json::Bool(yes) => Cell::Text(yes.to_string()),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => Cell::Whole(whole),
-            (None, Some(fraction)) => Cell::Fraction(fraction),
-            (None, None) => Cell::Strange,
-        },
-        Json::Array(_) | Json::Object(_) => Cell::Strange,
+/// The columns of a row in their order, two of the same name included.
+struct Columns(Vec<(String, Cell)>);
+
+impl<'de> Deserialize<'de> for Columns {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Reading)
+    }
+}
+
+/// Reads [`Columns`].
+struct Reading;
+
+impl<'de> Visitor<'de> for Reading {
+    type Value = Columns;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("a row")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut row: M) -> Result<Columns, M::Error> {
+        let mut columns = Vec::new();
+        while let Some((name, value)) = row.next_entry::<String, Json>()? {
+            columns.push((name, Cell::from(&value)));
+        }
+        Ok(Columns(columns))
     }
 }
 
@@ -164,6 +182,12 @@ fn unreached(error: &PoolError) -> Failed {
 }
 
 fn failed(error: &tokio_postgres::Error) -> Failed {
+    if let Some(why) = trust::refusal(error) {
+        return Failed::Unreached(why);
+    }
+    if error.source().is_some_and(|source| source.to_string() == "server does not support TLS") {
+        return Failed::Unreached(trust::NO_TLS);
+    }
     let Some(refusal) = error.as_db_error() else {
         return if error.is_closed() { Failed::Lost } else { Failed::Unreached("cannot be reached") };
     };
@@ -176,7 +200,8 @@ fn failed(error: &tokio_postgres::Error) -> Failed {
         return Failed::Slow;
     }
     // Of these classes the message speaks of the query, the login or the server; of others it may hold a value.
-    let speaks = ["08", "28", "3D", "42", "53", "57"].iter().any(|class| code.code().starts_with(class));
+    let speaks =
+        ["08", "25", "28", "3D", "42", "53", "57"].iter().any(|class| code.code().starts_with(class));
     let message = if speaks { said(refusal.message()) } else { "its message may hold a number".into() };
     let what = format!("{message} (SQLSTATE {})", code.code());
     if code.code().starts_with("22") { Failed::Unfit(what) } else { Failed::Refused(what) }

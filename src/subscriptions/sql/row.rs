@@ -1,83 +1,25 @@
 //! What the rows of an answer say of a person.
 
+pub(super) use super::super::words::Cell;
 use super::super::words::Words;
 use crate::{
-    clock::{Timestamp, parse_end},
     facts::{Status, Subscription},
     ids::Phone,
     numbering,
 };
-use jiff::{civil, tz::TimeZone};
+use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
 /// A row by the names of its columns, in small letters.
 pub(super) type Row = BTreeMap<String, Cell>;
 
-/// A value of a row, as far as servers agree on what there is.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Cell {
-    Nothing,
-    Text(String),
-    Whole(i64),
-    Fraction(f64),
-    /// A day without a time.
-    Day(civil::Date),
-    /// A day and a time without a zone.
-    Local(civil::DateTime),
-    /// A moment.
-    Moment(Timestamp),
-    /// Something that is none of these.
-    Strange,
-}
-
-impl Cell {
-    /// The value as a word; `None` for nothing, an empty text and what is no word.
-    fn word(&self) -> Option<String> {
-        match self {
-            Self::Text(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
-            Self::Whole(number) => Some(number.to_string()),
-            _ => None,
-        }
+/// A row of its columns. Of two of the same name nobody knows which is meant: neither can be read.
+pub(super) fn of(columns: impl IntoIterator<Item = (String, Cell)>) -> Row {
+    let mut row = Row::new();
+    for (name, cell) in columns {
+        row.entry(name.to_lowercase()).and_modify(|cell| *cell = Cell::Strange).or_insert(cell);
     }
-
-    /// When something ends. `Some(None)` for never: nothing, an empty text, zero, a date of zeros, `infinity`.
-    fn end(&self, zone: &TimeZone) -> Option<Option<Timestamp>> {
-        match self {
-            Self::Nothing | Self::Whole(0) => Some(None),
-            Self::Whole(number) => (*number > 0).then(|| Some(Timestamp::from_wire(*number))),
-            // Seconds with a fraction, as `extract(epoch from …)` gives them.
-            Self::Fraction(number) if *number >= 0.0 && *number < 1e15 =>
-            {
-                #[expect(clippy::cast_possible_truncation, reason = "bounded in the line above")]
-                Self::Whole(*number as i64).end(zone)
-            }
-            Self::Moment(moment) => Some(Some(*moment)),
-            Self::Day(day) => parse_end(&day.to_string(), zone).ok().map(Some),
-            Self::Local(local) => {
-                let moment = local.to_zoned(zone.clone()).ok()?.timestamp();
-                Some(Some(Timestamp(moment.as_millisecond())))
-            }
-            Self::Text(text) => end_of_text(text.trim(), zone),
-            Self::Fraction(_) | Self::Strange => None,
-        }
-    }
-}
-
-fn end_of_text(text: &str, zone: &TimeZone) -> Option<Option<Timestamp>> {
-    if text.is_empty() || text == "infinity" || text.starts_with("0000-00-00") {
-        return Some(None);
-    }
-    if let Ok(number) = text.parse::<i64>() {
-        return Cell::Whole(number).end(zone);
-    }
-    if let Ok(end) = parse_end(text, zone) {
-        return Some(Some(end));
-    }
-    // A day and a time without a zone; a bare day was read above.
-    if text.len() <= 10 {
-        return None;
-    }
-    Cell::Local(text.parse().ok()?).end(zone)
+    row
 }
 
 /// What the rows say of `phone`: of several, the one that reaches furthest counts.
@@ -111,10 +53,13 @@ fn read(row: &Row, phone: Phone, words: &Words, zone: &TimeZone) -> Result<Subsc
         }
     }
     let status = row.get("status").ok_or("without a column `status`; name one so in `query`")?;
-    let word = status.word().ok_or("with a `status` that is empty or no word")?;
+    let word = status
+        .word()
+        .ok_or("with a `status` that is empty, or no word, or there twice; let `query` name one column so")?;
     let end = row.get("expires_at").unwrap_or(&Cell::Nothing).end(zone);
-    let expires_at =
-        end.ok_or("with an `expires_at` that is neither a date nor a time nor seconds since 1970")?;
+    let expires_at = end.ok_or(
+        "with an `expires_at` that is neither a date nor a time nor seconds since 1970, or there twice",
+    )?;
     let plan = row.get("plan").and_then(Cell::word);
     Ok(Subscription { status: words.status(&word), plan, expires_at })
 }
@@ -122,6 +67,8 @@ fn read(row: &Row, phone: Phone, words: &Words, zone: &TimeZone) -> Result<Subsc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
+    use jiff::civil;
 
     const ANNA: &str = "+4915100000001";
 

@@ -3,7 +3,7 @@
 
 use super::{
     Failed, MOST_ROWS, Query,
-    row::{Cell, Row},
+    row::{self, Cell, Row},
     said,
 };
 use crate::{aside, ids::Phone};
@@ -61,7 +61,7 @@ fn ask(
     let mut rows = Vec::new();
     while let Some(row) = answer.next()? {
         let cells = names.iter().enumerate().map(|(at, name)| Ok((name.clone(), cell(row.get_ref(at)?))));
-        rows.push(cells.collect::<rusqlite::Result<Row>>()?);
+        rows.push(row::of(cells.collect::<rusqlite::Result<Vec<_>>>()?));
         if rows.len() > MOST_ROWS {
             break;
         }

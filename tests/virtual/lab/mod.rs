@@ -209,8 +209,8 @@ impl Lab {
     pub(crate) async fn write(&self, name: &str, text: &str) {
         write(&self.folder, name, text);
         if let Some((daemon, lifecycle)) = &self.running {
-            // An edit is taken when two looks find the same.
-            for _ in 0..2 {
+            // An edit is taken when three looks find the same.
+            for _ in 0..3 {
                 let look = daemon.look_at_files();
                 lifecycle.hard().run_until_cancelled(look).await;
             }
