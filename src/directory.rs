@@ -29,6 +29,8 @@ pub struct Membership {
     pub removed_at: Option<Timestamp>,
     /// When their last join was received, if one was told.
     pub told_at: Option<Timestamp>,
+    /// When we last heard that they are out.
+    pub leave_told_at: Option<Timestamp>,
     /// We removed them and no leave has been told since.
     pub removal_open: bool,
     /// Taken in with the first roster; no join was told.
@@ -132,6 +134,8 @@ impl Membership {
         if self.present {
             Listed::Known
         } else if self.left_at.is_some_and(|left| !before(left, at))
+            // The gateway's clock may be behind ours.
+            || self.leave_told_at.is_some_and(|told| at <= told)
             || self.removed_at.is_some_and(|removed| at <= removed + SAME_JOIN)
         {
             Listed::Outdated
@@ -192,6 +196,7 @@ impl Membership {
             left_at: later(self.left_at, other.left_at),
             removed_at: later(self.removed_at, other.removed_at),
             told_at: later(self.told_at, other.told_at),
+            leave_told_at: later(self.leave_told_at, other.leave_told_at),
             removal_open,
             // A told join ends what the first roster began.
             adopted: present && [self, other].iter().all(|row| !row.present || row.adopted),
@@ -232,13 +237,13 @@ impl Membership {
         joined || seen_again
     }
 
-    /// One roster missed this row and found `inside`, a row of the same person: it named them by the id that nobody knew yet.
-    /// They never left.
+    /// One roster missed this row and listed `inside`, a row of the same person, whether it found them there or knew them
+    /// already: it named them by the other id. They never left.
     fn is_missed_for(&self, inside: &Self) -> bool {
-        !self.present
-            && inside.told_at.is_none()
-            && inside.joined_at.is_some()
-            && inside.joined_at == self.left_at
+        let Some(missed) = self.left_at else { return false };
+        let found = inside.told_at.is_none() && inside.joined_at == Some(missed);
+        let known = inside.seen_at == Some(missed) && inside.joined_at.is_some_and(|joined| joined < missed);
+        !self.present && (found || known)
     }
 
     /// Whether a leave that a row of the same person knows is the one that our removal led to.
@@ -341,6 +346,9 @@ mod tests {
     fn a_roster_never_beats_what_was_told_later() {
         assert_eq!(left(0, 5000).listed(at(6000)), Listed::Found);
         assert_eq!(left(0, 5000).listed(at(4000)), Listed::Outdated);
+        let behind = Membership { leave_told_at: Some(at(3_000_000)), ..left(0, 5000) };
+        assert_eq!(behind.listed(at(3_000_000)), Listed::Outdated, "the gateway's clock is behind ours");
+        assert_eq!(behind.listed(at(3_000_001)), Listed::Found);
         assert_eq!(removed(0, 5000).listed(at(64_000)), Listed::Outdated);
         assert_eq!(removed(0, 5000).listed(at(65_001)), Listed::Found);
         assert!(present(0).missing_means_left(at(1000)));
@@ -357,6 +365,7 @@ mod tests {
         let gone = Membership { left_at: Some(at(6000)), ..Membership::default() };
         let adopted = Membership { adopted: true, ..present(0) };
         let confirmed = Membership { seen_at: Some(at(100_000)), ..told(present(1000)) };
+        let listed = Membership { seen_at: Some(at(200_000)), ..present(30) };
         let cases = [
             // What, one row, the other, present, removal open, same join.
             ("both in by the same join", present(0), told(present(3000)), (true, false, true)),
@@ -379,6 +388,7 @@ mod tests {
             ("removed by both", removed(0, 5000), removed(1000, 7000), (false, true, true)),
             ("left by both", left(0, 5000), left(0, 5000), (false, false, true)),
             ("named otherwise by one roster", told(left(0, 200_000)), present(200_000), (true, false, true)),
+            ("named otherwise by the next one", told(left(0, 200_000)), listed, (true, false, true)),
             ("adopted and never told", adopted, Membership::default(), (true, false, false)),
         ];
         for (what, one, other, expected) in cases {

@@ -251,7 +251,7 @@ impl Step<'_> {
             if ruling == Leaving::Stale {
                 continue;
             }
-            members::leave(self.db, at, who, by.as_ref(), event.at)?;
+            members::leave(self.db, at, who, by.as_ref(), (event.at, self.received_at))?;
             counted |= ruling != Leaving::Repeat;
             if ruling == Leaving::Left {
                 groups::resize(self.db, group.id, -1)?;
@@ -344,7 +344,7 @@ impl Step<'_> {
         {
             let at = At { group: group.id, person: me };
             if members::load(self.db, at)?.told_leave(event.at) == Leaving::Left {
-                members::leave(self.db, at, &Participant::new(event.me), None, event.at)?;
+                members::leave(self.db, at, &Participant::new(event.me), None, (event.at, self.received_at))?;
                 groups::resize(self.db, group.id, -1)?;
             }
         }

@@ -23,7 +23,7 @@ pub(super) struct At {
 
 /// What the rules read; the default for somebody never seen there.
 pub(super) fn load(db: &Connection, at: At) -> Result<Membership, StoreError> {
-    let sql = "SELECT present, joined_at, seen_at, left_at, removed_at, removal_open, adopted, told_at
+    let sql = "SELECT present, joined_at, seen_at, left_at, removed_at, removal_open, adopted, told_at, leave_told_at
                FROM members
                WHERE group_id = ? AND person_id = ?";
     let found = db.prepare_cached(sql)?.query_row([at.group, at.person.0], membership).optional()?;
@@ -40,6 +40,7 @@ fn membership(row: &Row<'_>) -> rusqlite::Result<Membership> {
         removal_open: row.get(5)?,
         adopted: row.get(6)?,
         told_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+        leave_told_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
     })
 }
 
@@ -142,26 +143,28 @@ pub(super) fn confirm(
     Ok(())
 }
 
-/// They are known to have been out at that moment, and are out now.
+/// They are known to have been out at that moment, as we heard at another, and are out now.
 pub(super) fn leave(
     db: &Connection,
     at: At,
     who: &Participant,
     by: Option<&Person>,
-    moment: Timestamp,
+    (moment, told): (Timestamp, Timestamp),
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO members (group_id, person_id, jid, name, role, present, via, left_by, left_at)
-               VALUES (?1, ?2, ?3, ?4, 'unknown', 0, 'unknown', ?5, ?6)
+    let sql = "INSERT INTO members (group_id, person_id, jid, name, role, present, via, left_by, left_at, leave_told_at)
+               VALUES (?1, ?2, ?3, ?4, 'unknown', 0, 'unknown', ?5, ?6, ?7)
                ON CONFLICT DO UPDATE SET present = 0, removal_open = 0, name = coalesce(name, excluded.name),
                    left_by = coalesce(excluded.left_by, left_by),
-                   left_at = max(coalesce(left_at, 0), excluded.left_at)";
+                   left_at = max(coalesce(left_at, 0), excluded.left_at),
+                   leave_told_at = max(coalesce(leave_told_at, 0), excluded.leave_told_at)";
     db.prepare_cached(sql)?.execute(params![
         at.group,
         at.person.0,
         who.jid,
         who.name,
         by.map(to_json).transpose()?,
-        moment.0
+        moment.0,
+        told.0
     ])?;
     Ok(())
 }
@@ -229,10 +232,10 @@ pub(super) fn count_message(db: &Connection, at: At, moment: Timestamp) -> Resul
 /// Everybody in a group, with what the rules read.
 pub(super) fn present(db: &Connection, group: i64) -> Result<Vec<(PersonId, bool, Membership)>, StoreError> {
     let sql = "SELECT m.present, m.joined_at, m.seen_at, m.left_at, m.removed_at, m.removal_open, m.adopted,
-                      m.told_at, p.id, p.is_own
+                      m.told_at, m.leave_told_at, p.id, p.is_own
                FROM members m JOIN people p ON p.id = m.person_id WHERE m.group_id = ? AND m.present";
     let mut select = db.prepare_cached(sql)?;
-    let read = |row: &Row<'_>| Ok((PersonId(row.get(8)?), row.get(9)?, membership(row)?));
+    let read = |row: &Row<'_>| Ok((PersonId(row.get(9)?), row.get(10)?, membership(row)?));
     let found = select.query_map([group], read)?.collect::<Result<_, _>>()?;
     Ok(found)
 }

@@ -97,7 +97,7 @@ impl Step<'_> {
                 continue;
             }
             let nobody = Participant::new(crate::ids::Person::default());
-            members::leave(self.db, at, &nobody, None, event.at)?;
+            members::leave(self.db, at, &nobody, None, (event.at, event.at))?;
             groups::resize(self.db, group, -1)?;
             let absence = outbox::absent(self.db, at, self.now)?;
             self.applied.outbox_changed |= absence.changed;

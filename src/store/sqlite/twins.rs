@@ -100,7 +100,7 @@ fn merge_membership(db: &Connection, stays: At, goes: At) -> Result<Merged, Stor
         db.prepare_cached(sql)?.execute([goes.person.0])?;
     }
     let sql = "UPDATE members AS a SET
-             present = ?4, joined_at = ?5, seen_at = ?6, left_at = ?7, removed_at = ?8, told_at = ?9,
+             present = ?4, joined_at = ?5, seen_at = ?6, left_at = ?7, removed_at = ?8, told_at = ?9, leave_told_at = ?15,
              removal_open = ?10, adopted = ?11,
              name = coalesce(a.name, b.name), added_by = coalesce(a.added_by, b.added_by),
              left_by = coalesce(a.left_by, b.left_by),
@@ -130,7 +130,8 @@ fn merge_membership(db: &Connection, stays: At, goes: At) -> Result<Merged, Stor
         merged.membership.adopted,
         other_leads,
         moment(base),
-        once
+        once,
+        moment(merged.membership.leave_told_at)
     ])?;
     db.prepare_cached("DELETE FROM members WHERE group_id = ? AND person_id = ?")?
         .execute([goes.group, goes.person.0])?;
