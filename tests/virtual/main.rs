@@ -9,6 +9,7 @@ mod ban_week;
 mod event_table;
 mod forms;
 mod fortnight;
+mod full_disk;
 mod grace;
 mod hidden;
 mod lab;
