@@ -121,14 +121,7 @@ impl Given {
                 (Need::Blacklist, Answer::Blacklist(self.known(Some(hit))))
             }
             "is_blacklisted" => {
-                let hit = truth(key, value)?.then(|| ListHit {
-                    list: "test".into(),
-                    entry: "test".into(),
-                    reason: None,
-                    source: None,
-                    added_at: None,
-                    expires_at: None,
-                });
+                let hit = truth(key, value)?.then(some_hit);
                 (Need::Blacklist, Answer::Blacklist(self.known(hit)))
             }
             "is_allowlisted" => (Need::Allowlist, Answer::Allowlist(self.known(truth(key, value)?))),
@@ -287,15 +280,20 @@ fn outcome(applied: Told<bool>) -> Option<Told<()>> {
     }
 }
 
-fn hit(map: Map, now: Timestamp) -> Told<ListHit> {
-    let mut hit = ListHit {
+/// A hit of which the test says nothing else.
+fn some_hit() -> ListHit {
+    ListHit {
         list: "test".into(),
         entry: "test".into(),
         reason: None,
         source: None,
         added_at: None,
         expires_at: None,
-    };
+    }
+}
+
+fn hit(map: Map, now: Timestamp) -> Told<ListHit> {
+    let mut hit = some_hit();
     for (key, value) in map {
         match key.as_str() {
             "list" => hit.list = text(&key, value)?,

@@ -26,6 +26,7 @@ mod outcomes;
 mod pacing;
 mod payments;
 mod provisioning;
+mod raw_server;
 mod reconcile;
 mod restart;
 mod scripts;

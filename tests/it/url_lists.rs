@@ -1,15 +1,13 @@
 //! Lists from URLs: fetched by the clock, judged like a file, kept for a start without the network. A server that fails,
 //! lies or breaks off never changes whom a list names.
 
-use crate::harness::{Bench, Setup, TOKEN, group, person};
-use flate2::{Compression, write::GzEncoder};
+use crate::{
+    harness::{Bench, Setup, TOKEN, group, person},
+    raw_server::{Answer, RawServer},
+};
 use perimeterd::simulator::Via;
 use serde_json::Value;
-use std::{
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 const LISTED: u64 = 4915100000801;
 const OTHER: u64 = 4915100000802;
@@ -31,81 +29,51 @@ enum Mood {
     Gone,
 }
 
-/// A server that publishes a list: bytes on a socket, so that it can do what no server should.
-#[derive(Clone)]
+impl Mood {
+    fn answer(&self, path: &str, head: &str) -> Option<Answer> {
+        Some(match self {
+            Self::Gone => return None,
+            Self::Serves(text, version) => Answer::tagged(head, &format!("v{version}"), text.as_bytes()),
+            Self::Page(kind) => {
+                Answer::new(200, format!("content-type: {kind}\r\n"), "<html>+4915100000999 is fine</html>")
+            }
+            Self::Status(status) => Answer::new(*status, "", "+4915100000999\n"),
+            Self::BreaksOff(text) => {
+                Answer { held_back: 100, ..Answer::new(200, "etag: \"half\"\r\n", text.as_str()) }
+            }
+            Self::Moved(to) if *to == path => Answer::new(200, "", format!("+{OTHER}\n")),
+            Self::Moved(to) => Answer::new(302, format!("location: {to}\r\n"), []),
+        })
+    }
+}
+
+/// A server that publishes a list.
 struct Publisher {
     mood: Arc<Mutex<Mood>>,
-    /// Status and head of the request, in order.
-    asked: Arc<Mutex<Vec<(u16, String)>>>,
-    port: u16,
+    server: RawServer,
 }
 
 impl Publisher {
     fn start(mood: Mood) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let publisher = Self { mood: Arc::new(Mutex::new(mood)), asked: Arc::default(), port };
-        let serving = publisher.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // Who hangs up early is no reason to stop.
-                let _ = serving.answer(stream);
-            }
-        });
-        publisher
+        let mood = Arc::new(Mutex::new(mood));
+        let shown = mood.clone();
+        let server = RawServer::start(move |path, head| shown.lock().unwrap().answer(path, head));
+        Self { mood, server }
     }
 
     fn set(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
 
-    fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte)? == 1 {
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8_lossy(&head).to_lowercase();
-        let mood = self.mood.lock().unwrap().clone();
-        let tag = |version: &u32| format!("\"v{version}\"");
-        let (status, headers, body) = match &mood {
-            Mood::Gone => return Ok(()),
-            Mood::Serves(_, version) if head.contains(&format!("if-none-match: {}", tag(version))) => {
-                (304, format!("etag: {}\r\n", tag(version)), Vec::new())
-            }
-            Mood::Serves(text, version) => {
-                let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-                packed.write_all(text.as_bytes())?;
-                let kind = "content-type: text/plain\r\ncontent-encoding: gzip";
-                (200, format!("etag: {}\r\n{kind}\r\n", tag(version)), packed.finish()?)
-            }
-            Mood::Page(kind) => {
-                (200, format!("content-type: {kind}\r\n"), b"<html>+4915100000999 is fine</html>".to_vec())
-            }
-            Mood::Status(status) => (*status, String::new(), b"+4915100000999\n".to_vec()),
-            Mood::BreaksOff(text) => (200, "etag: \"half\"\r\n".into(), text.as_bytes().to_vec()),
-            Mood::Moved(to) if head.starts_with(&format!("get {to} ")) => {
-                (200, String::new(), format!("+{OTHER}\n").into_bytes())
-            }
-            Mood::Moved(to) => (302, format!("location: {to}\r\n"), Vec::new()),
-        };
-        self.asked.lock().unwrap().push((status, head));
-        let length = body.len() + if matches!(mood, Mood::BreaksOff(_)) { 100 } else { 0 };
-        let top =
-            format!("HTTP/1.1 {status} So\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n");
-        stream.write_all(top.as_bytes())?;
-        stream.write_all(&body)
-    }
-
     fn count(&self, status: u16) -> usize {
-        self.asked.lock().unwrap().iter().filter(|(answered, _)| *answered == status).count()
+        self.server.asked().iter().filter(|asked| asked.status == status).count()
     }
 
     fn setup(&self) -> Setup {
         let config_extra = format!(
             "[[blacklists]]\nname = \"web\"\nurl = \"http://127.0.0.1:{}/list.txt\"\nrefresh = \"300ms\"\n\
              headers = {{ X-Key = \"{HEADER_SECRET}\" }}\n",
-            self.port
+            self.server.port
         );
         Setup { chain: r#"["blacklist"]"#, config_extra, ..Setup::default() }
     }
@@ -149,9 +117,9 @@ async fn a_list_from_a_url_survives_a_restart_without_the_network() {
     let ready: Value =
         bench.http.get(format!("{}/readyz", bench.base)).send().await.unwrap().json().await.unwrap();
     assert_eq!(ready["troubles"]["list_source"], 1, "{ready}");
-    let asked = publisher.asked.lock().unwrap().clone();
-    assert!(asked.iter().all(|(_, head)| head.contains(&format!("x-key: {HEADER_SECRET}"))));
-    assert!(asked.iter().all(|(_, head)| head.contains("accept-encoding: gzip")));
+    let asked = publisher.server.asked();
+    assert!(asked.iter().all(|asked| asked.head.contains(&format!("x-key: {HEADER_SECRET}"))));
+    assert!(asked.iter().all(|asked| asked.head.contains("accept-encoding: gzip")));
     assert!(!bench.log().contains(HEADER_SECRET));
 }
 
