@@ -53,18 +53,13 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
     let Parts { books, metrics, store, pipeline, wall, every } = parts;
     let mut tick = tokio::time::interval(every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut recoveries = books.subscriptions.recoveries();
-    let mut lists = books.lists.generation();
+    let mut known = (books.subscriptions.recoveries(), books.lists.generation());
     let mut troubled = 0u32;
     let mut outage = Outage::default();
     let mut watched = BTreeMap::new();
-    // Lists may have changed while no daemon ran.
-    lift(&pipeline).await;
-    pipeline.tell_spared_too_late().await;
     let mut swept = None;
-    if !sweep(&books, &*store, &pipeline, &mut swept, &mut watched).await {
-        lists = 0;
-    }
+    // Lists may have changed while no daemon ran.
+    let mut behind = true;
     while stop.run_until_cancelled(tick.tick()).await.is_some() {
         look(&books, &metrics, &*store, wall.now()).await;
         if books.lists.is_local_due()
@@ -82,19 +77,20 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
         if is_probed(troubled, &books) {
             probe(&books, &*store).await;
         }
-        let mut now = (books.subscriptions.recoveries(), books.lists.generation());
-        if now != (recoveries, lists) {
-            if now.1 != lists {
-                // First what has its reason in the list itself.
-                lift(&pipeline).await;
-                spare(&pipeline).await;
-                pipeline.tell_spared_too_late().await;
-                if !sweep(&books, &*store, &pipeline, &mut swept, &mut watched).await {
-                    // The next look finds it still to be done.
-                    now.1 = 0;
-                }
-            }
-            (recoveries, lists) = now;
+        let now = (books.subscriptions.recoveries(), books.lists.generation());
+        behind |= now.1 != known.1;
+        if behind {
+            // What fails is still to be done at the next look. First what has its reason in the list itself.
+            let done = [
+                lift(&pipeline).await,
+                spare(&pipeline).await,
+                tell_spared_too_late(&pipeline).await,
+                sweep(&books, &*store, &pipeline, &mut swept, &mut watched).await,
+            ];
+            behind = done.contains(&false);
+        }
+        if now != known {
+            known = now;
             match pipeline.source_is_back().await {
                 Ok(0) => {}
                 Ok(people) => {
@@ -106,9 +102,11 @@ pub(super) async fn run(parts: Parts, stop: CancellationToken) {
     }
 }
 
-/// A list was taken: whom the allowlist names now, or no list any more, nobody removes.
-async fn spare(pipeline: &Pipeline) {
-    match pipeline.spare(Changed::Lists).await {
+/// A list was taken: whom the allowlist names now, or no list any more, nobody removes. `false` if that has still to be done,
+/// as below.
+async fn spare(pipeline: &Pipeline) -> bool {
+    let spared = pipeline.spare(Changed::Lists).await;
+    match &spared {
         Ok(0) => {}
         Ok(removals) => {
             tracing::info!(removals, "the lists spare people whose removals waited: cancelled")
@@ -117,11 +115,13 @@ async fn spare(pipeline: &Pipeline) {
             tracing::error!(%error, "removals that wait could not be looked at after a list changed")
         }
     }
+    spared.is_ok()
 }
 
 /// A shared list was taken: what it has taken back is lifted.
-async fn lift(pipeline: &Pipeline) {
-    match pipeline.lift().await {
+async fn lift(pipeline: &Pipeline) -> bool {
+    let lifted = pipeline.lift().await;
+    match &lifted {
         Ok(0) => {}
         Ok(removals) => {
             tracing::info!(
@@ -131,10 +131,19 @@ async fn lift(pipeline: &Pipeline) {
         }
         Err(error) => tracing::error!(%error, "what shared lists have taken back could not be lifted"),
     }
+    lifted.is_ok()
 }
 
-/// If a list has changed since everybody inside was looked at last, whom that can be about is looked at again. `false` if
-/// that has still to be done.
+/// Whom the allowlist names who are out already, the operators are told.
+async fn tell_spared_too_late(pipeline: &Pipeline) -> bool {
+    let told = pipeline.tell_spared_too_late().await;
+    if let Err(error) = &told {
+        tracing::error!(%error, "whom the allowlist names who are out already could not be told");
+    }
+    told.is_ok()
+}
+
+/// If a list has changed since everybody inside was looked at last, whom that can be about is looked at again.
 async fn sweep(
     books: &Books,
     store: &dyn Store,

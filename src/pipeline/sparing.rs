@@ -54,14 +54,11 @@ impl Pipeline {
     }
 
     /// Tells the operators, once, whom the allowlist names now and whom we have put out lately: no removal of theirs is left
-    /// to be cancelled, so people decide. Failures are logged; the next change of a list tries again.
-    pub async fn tell_spared_too_late(&self) {
-        if let Err(error) = self.told_spared_too_late().await {
-            tracing::error!(%error, "whom the allowlist names who are out already could not be told");
-        }
-    }
-
-    async fn told_spared_too_late(&self) -> Result<(), StoreError> {
+    /// to be cancelled, so people decide.
+    ///
+    /// # Errors
+    /// If the store fails; asked again, it tells what was not told.
+    pub async fn tell_spared_too_late(&self) -> Result<(), StoreError> {
         let Gathering { lists, wall, .. } = &self.gathering;
         let now = wall.now();
         let gone = self.store.put_out(now - LATELY).await?.into_iter();
