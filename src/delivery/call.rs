@@ -38,6 +38,7 @@ impl Courier {
         self.ledger().begin(id, &classes);
         let started = self.steady.elapsed();
         let outcome = self.call(&row, &rows).await;
+        self.pacing.ended(self.steady.now());
         let seconds = self.steady.elapsed().saturating_sub(started).as_secs_f64();
         self.metrics.gateway_call(classes[0], outcome::word(&outcome), seconds);
         self.note_readiness(&outcome);

@@ -69,6 +69,11 @@ impl Pacing {
         Ok(())
     }
 
+    /// The call has ended: it may have reached the gateway as late as now, and the shortest pause is the gateway's to see.
+    pub(super) fn ended(&mut self, now: Timestamp) {
+        self.not_before = self.not_before.max(now + self.gap);
+    }
+
     /// Whether it is surely too early, without taking a place.
     pub(super) fn peek(&self, now: Timestamp) -> Result<(), Timestamp> {
         if now < self.not_before { Err(self.not_before) } else { Ok(()) }

@@ -14,5 +14,6 @@ mod grace;
 mod hidden;
 mod lab;
 mod outcome_table;
+mod pauses;
 mod quiet;
 mod sweeps;
