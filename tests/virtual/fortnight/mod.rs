@@ -18,7 +18,10 @@ use std::{
     any::Any,
     num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use world::Club;
@@ -32,6 +35,10 @@ const EVENTFUL: Duration = Duration::from_secs(12 * 24 * 3600);
 /// A run ends early after so many failing seeds.
 const ENOUGH: usize = 40;
 
+/// Two lives that are to be equal are not lived beside a thousand others: on a machine that is short of processors something
+/// that goes by real time has changed the order of two look-ups that end in one millisecond.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 #[test]
 fn a_fortnight_of_faults_breaks_no_promise() {
     if let Ok(seed) = std::env::var("PERIMETERD_SEED") {
@@ -39,6 +46,7 @@ fn a_fortnight_of_faults_breaks_no_promise() {
         assert!(failures.is_empty(), "seed {seed}:\n{}", failures.join("\n"));
         return;
     }
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (first, last) = asked_for();
     let (next, failed) = (AtomicU64::new(first), AtomicUsize::new(0));
     let threads = std::thread::available_parallelism().map_or(2, NonZero::get);
@@ -76,6 +84,7 @@ fn asked_for() -> (u64, u64) {
 /// Equal seeds must live equal lives, or a failing one could not be replayed.
 #[test]
 fn equal_seeds_live_equal_lives() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     for seed in [1, 3] {
         let [one, other] = [traced(seed), traced(seed)];
         let differs = one.iter().zip(&other).position(|(one, other)| one != other);
